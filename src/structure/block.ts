@@ -1,0 +1,53 @@
+/**
+ * What can be removed from a model: blocks of structures.
+ *
+ * A *structure* is a head, a KV group (its K/V head with its query heads), or a neuron. A *block* holds all
+ * structures that one *consuming matrix* reads: the attention's output projection, the MLP's second matrix.
+ * @module
+ */
+
+/** The matrix that reads a block's structures: y[…, rows] = x[…, cols] · W, W held as `weight`. */
+export interface Consumer {
+  /** Index of the node in `graph.nodes`, and its name for messages. */
+  readonly nodeIndex: number;
+  readonly node: string;
+  /** The initializer that holds W (looked up through Identity/Transpose/Cast if the graph has them). */
+  readonly weight: string;
+  /** The stored tensor's axis that is contracted: 0 when it holds [cols, rows], 1 when [rows, cols]. */
+  readonly axis: 0 | 1;
+  readonly rows: number;
+  readonly cols: number;
+  /** The value x, whose last axis is contracted. */
+  readonly input: string;
+  /** The value y = x·W before its bias. */
+  readonly output: string;
+  /** The bias added to y, where there is one: an initializer of shape [rows]. */
+  readonly bias?: string;
+}
+
+export interface Block {
+  /** Kind and position, counted per kind in topological order of the consumers: `attention.0`, `mlp.3`. */
+  readonly id: string;
+  readonly kind: 'attention' | 'mlp';
+  readonly structures: number;
+  /** Columns of the consuming matrix that each structure owns: [structures][columns]. */
+  readonly columns: readonly (readonly number[])[];
+  /** Attention only: the width of one head, and the query heads of one structure (1 unless grouped). */
+  readonly headDim?: number;
+  readonly queryHeadsPerStructure?: number;
+  /** MLP only. */
+  readonly gated?: boolean;
+  readonly consumer: Consumer;
+  /** How many layers the same consuming matrix serves (ALBERT: all of them); 1 as a rule. */
+  readonly uses: number;
+}
+
+export interface Refusal {
+  /** The node (its name, or its operator and first output). */
+  readonly at: string;
+  /** One sentence: the axis, and why it cannot be cut. */
+  readonly reason: string;
+}
+
+/** Block id → the structures to remove: indices along the consuming matrix; all of them removes the module. */
+export type Removal = ReadonlyMap<string, readonly number[]>;
