@@ -8,10 +8,10 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { distance } from 'fastest-levenshtein';
 import { type Document, isAlias, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { InputError } from './errors.ts';
+import { nearest } from './nearest.ts';
 
 export const DEFAULT_FILE = 'ziplm.yml';
 
@@ -148,7 +148,7 @@ export function loadConfig(
   const values = new Map<string, unknown>(isThere ? readSettings(path, shown) : []);
   for (const [flag, text] of Object.entries(flags)) {
     const setting = settings.find((s) => s.flag === flag);
-    if (setting === undefined) throw unknown(`--${flag}`, flag, (s) => `--${s.flag}`);
+    if (setting === undefined) throw unknown('on the command line', flag, (s) => `--${s.flag}`);
     values.set(setting.key, checked(setting, parseFlag(setting, text), `--${flag}`, cwd));
   }
   if (!values.has('model')) {
@@ -258,21 +258,18 @@ const typeNames: Partial<Record<string, string>> = {
 };
 
 function unknown(where: string, name: string, spell: (setting: Setting) => string): InputError {
-  return new InputError(
-    `config: ${where}: there is no setting ${where.endsWith(name) ? 'of that name' : `"${name}"`}. Did you mean ${spell(nearest(name))}?`,
-  );
+  const meant = meantBy(name);
+  const hint = meant === undefined ? 'docs/configuration.md lists them' : `Did you mean ${spell(meant)}?`;
+  return new InputError(`config: ${where}: there is no setting "${name}". ${hint}`);
 }
 
-/** The setting whose key, flag or last word is the fewest edits away. */
-export function nearest(name: string): Setting {
+/** The setting whose key, flag, or last word is nearest to what was written. */
+function meantBy(name: string): Setting | undefined {
   const written = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  const edits = ({ key, flag }: Setting) =>
-    Math.min(
-      distance(written, key),
-      distance(written, flag),
-      distance(written, key.split('.').at(-1)!) + 0.5,
-    );
-  return settings.toSorted((a, b) => edits(a) - edits(b))[0];
+  const spellings = new Map(
+    settings.flatMap((s) => [s.key.split('.').at(-1)!, s.flag, s.key].map((spelling) => [spelling, s])),
+  );
+  return spellings.get(nearest(written, [...spellings.keys()]) ?? '');
 }
 
 /** What was written after a flag, as YAML would have given it. */
