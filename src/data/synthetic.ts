@@ -1,0 +1,62 @@
+/**
+ * Inputs made up for timing and for comparing models: right in type and shape, random in content.
+ * @module
+ */
+import { InputError } from '../errors.ts';
+import type { ValueInfo } from '../onnx/model.ts';
+import { random } from '../tensor/random.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { filled, meaningOf } from './feeds.ts';
+
+/**
+ * One batch for a graph's inputs (those that are not initializers): ids uniform below `vocabulary`, masks of ones,
+ * token types of zero, positions 0 … s−1, other integers 0, other booleans 1, other floats uniform in [−1, 1).
+ * The same seed gives the same feeds.
+ *
+ * Free dimensions: those named after the past of a cache are 0; those named after a batch are `batch`, after a
+ * sequence `sequence`; of the rest the first axis is `batch`, the second `sequence`.
+ * @throws InputError for a free dimension that none of this covers, and for inputs that are not numbers.
+ */
+export function syntheticFeeds(
+  inputs: readonly ValueInfo[],
+  { batch, sequence }: { readonly batch: number; readonly sequence: number },
+  { vocabulary, seed }: { readonly vocabulary: number; readonly seed: number },
+): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {};
+  const next = random(seed);
+  for (const input of inputs) {
+    const shape = boundShape(input, batch, sequence);
+    const meaning = meaningOf(input.name);
+    const isFloat = input.type?.includes('float') === true;
+    const value = {
+      ids: () => Math.floor(next() * vocabulary),
+      mask: () => 1,
+      types: () => 0,
+      positions: (index: number) => index % (shape.at(-1) ?? 1),
+      other: () => (isFloat ? 2 * next() - 1 : input.type === 'bool' ? 1 : 0),
+    }[meaning ?? 'other'];
+    feeds[input.name] = filled(input, shape, value);
+  }
+  return feeds;
+}
+
+function boundShape({ name, shape }: ValueInfo, batch: number, sequence: number): number[] {
+  if (shape === undefined) {
+    if (meaningOf(name) !== undefined) return [batch, sequence];
+    throw new InputError(
+      `model: the input "${name}" declares no shape, so it cannot be made up. Export the model with shapes.`,
+    );
+  }
+  return shape.map((dim, axis) => {
+    if (typeof dim === 'number') return dim;
+    const label = dim?.toLowerCase() ?? '';
+    // "past_sequence_length + sequence_length": nothing and the sequence.
+    if (label.includes('past') && !label.includes('+')) return 0;
+    if (label.includes('batch')) return batch;
+    if (/seq|length/.test(label)) return sequence;
+    if (axis < 2) return axis === 0 ? batch : sequence;
+    throw new InputError(
+      `model: dimension ${axis} ("${dim ?? '?'}") of the input "${name}" is free and neither a batch nor a sequence, so the input cannot be made up. Export the model with that dimension fixed.`,
+    );
+  });
+}
