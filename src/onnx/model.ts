@@ -6,13 +6,32 @@
  */
 import type { DataType, Tensor } from '../tensor/tensor.ts';
 
+/** An element type of the format: those that a `Tensor` holds, and those that are only carried. */
+export type ElementType =
+  | DataType
+  | 'string'
+  | 'complex64'
+  | 'complex128'
+  | 'float8e4m3fn'
+  | 'float8e4m3fnuz'
+  | 'float8e5m2'
+  | 'float8e5m2fnuz'
+  | 'float8e8m0'
+  | 'float6e2m3'
+  | 'float6e3m2'
+  | 'float4e2m1'
+  | 'uint4'
+  | 'int4'
+  | 'uint2'
+  | 'int2';
+
 /** A dimension: a number, a name (`dim_param`), or unknown. */
 export type Dim = number | string | undefined;
 
 export interface ValueInfo {
   readonly name: string;
   /** Absent for values that are not tensors (sequences, maps, optionals). */
-  readonly type?: DataType | 'string';
+  readonly type?: ElementType;
   /** Absent when even the rank is unknown. */
   readonly shape?: readonly Dim[];
   /** Fields that this form does not model. */
@@ -21,17 +40,18 @@ export interface ValueInfo {
 
 /** A stored tensor whose bytes are read when asked for. Never copied by opening or saving. */
 export interface StoredTensor {
-  readonly type: DataType | 'string';
+  readonly type: ElementType;
   readonly shape: readonly number[];
   /** Size of the payload in bytes, known without reading it. */
   readonly byteLength: number;
   /** The elements. A view of the file's buffer where alignment allows; treat as read-only.
-   * @throws InputError for strings, and for external data that is missing, outside the folder, or short. */
+   * @throws InputError for elements that a `Tensor` cannot hold (strings, eight bits and fewer), and for external
+   * data that was changed after opening. */
   tensor(): Tensor;
   readonly rest?: unknown;
 }
 
-export type Attribute =
+export type Attribute = (
   | { readonly kind: 'int'; readonly value: bigint }
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'string'; readonly value: Uint8Array }
@@ -42,7 +62,8 @@ export type Attribute =
   | { readonly kind: 'graph'; readonly value: Graph }
   | { readonly kind: 'graphs'; readonly value: readonly Graph[] }
   /** A function's attribute reference, a sparse tensor, a type: carried, not read. */
-  | { readonly kind: 'other'; readonly value: unknown };
+  | { readonly kind: 'other'; readonly value?: unknown }
+) & { readonly rest?: unknown };
 
 export interface Node {
   name: string;
