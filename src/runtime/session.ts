@@ -6,9 +6,9 @@
 import { InputError, MachineError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { fromOrt, type InferenceSession, isOutOfMemory, loadRuntime, reasonOf, toOrt } from './ort.ts';
-import { explainProvider } from './provider.ts';
+import { missingProvider, type Provider, tryProvider } from './provider.ts';
 
-export type Provider = 'cpu' | 'cuda' | 'webgpu';
+export type { Provider } from './provider.ts';
 
 export interface SessionOptions {
   /** Where it runs; the CPU when left out. What a provider lacks, ONNX Runtime runs on the CPU. */
@@ -58,7 +58,7 @@ export async function openSession(
       const given = Object.fromEntries(Object.entries(feeds).map(([name, value]) => toFeed(name, value)));
       const results = await session.run(given, fetches).catch((error: unknown) => {
         if (isOutOfMemory(error)) throw outOfMemory(who, error);
-        throw new Error(`runtime: ${who} failed while running: ${reasonOf(error)}`, { cause: error });
+        throw new Error(`${reasonOf(error)} (while running ${who})`, { cause: error });
       });
       return Object.fromEntries(fetches.map((name) => [name, fromOrt(name, results[name])]));
     },
@@ -113,7 +113,10 @@ async function explainFailure(
   { provider = 'cpu' }: SessionOptions,
 ): Promise<never> {
   if (isOutOfMemory(error)) throw outOfMemory(who, error);
-  if (provider !== 'cpu') await explainProvider(provider);
+  if (provider !== 'cpu') {
+    const { failure } = await tryProvider(provider);
+    if (failure !== undefined) throw missingProvider(provider, failure);
+  }
   const message = `runtime: ONNX Runtime does not take ${who}: ${reasonOf(error)}`;
   if (typeof model === 'string') {
     throw new InputError(`${message}. Check that it is a whole ONNX file with its external data beside it.`, {

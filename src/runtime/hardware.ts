@@ -1,0 +1,96 @@
+/**
+ * What the numbers were measured on, and whether there is room for more.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MachineError } from '../errors.ts';
+import { loadRuntime } from './ort.ts';
+import type { Provider } from './provider.ts';
+
+export interface Hardware {
+  /** Maker and brand, with family, model and stepping. */
+  readonly cpu: string;
+  /** Processors that this process may use. */
+  readonly cores: number;
+  /** What ONNX Runtime takes as its default number of threads. */
+  readonly physicalCores: number;
+  readonly memoryBytes: number;
+  readonly os: string;
+  readonly node: string;
+  readonly runtime: string;
+  readonly provider: Provider;
+  /** Name, memory and driver of each. */
+  readonly gpus: readonly string[];
+  readonly virtual: boolean;
+  /** Equal where latencies may be reused: 16 hexadecimal digits over what they depend on. */
+  readonly fingerprint: string;
+}
+
+/** The machine as it matters to latency. Takes up to a second: it asks the system's own tools. */
+export async function fingerprint(provider: Provider): Promise<Hardware> {
+  const { default: si } = await import('systeminformation');
+  const [cpu, system, os, graphics] = await Promise.all([si.cpu(), si.system(), si.osInfo(), si.graphics()]);
+  const seen = {
+    cpu: `${cpu.manufacturer} ${cpu.brand} (${cpu.family}/${cpu.model}/${cpu.stepping})`.trim(),
+    cores: availableParallelism(),
+    physicalCores: cpu.physicalCores,
+    memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
+    os: `${os.distro} ${os.release} ${os.arch}`.trim(),
+    node: process.versions.node,
+    runtime: `onnxruntime-node ${loadRuntime().env.versions.node}`,
+    provider,
+    gpus: graphics.controllers.map(
+      ({ vendor, model, vram, driverVersion }) =>
+        `${vendor} ${model}${vram ? ` ${vram} MB` : ''}${driverVersion ? `, driver ${driverVersion}` : ''}`,
+    ),
+    virtual: system.virtual,
+  };
+  return { ...seen, fingerprint: latencyKey(seen) };
+}
+
+/** A hash over what latency depends on: not the memory's size, nor the versions of Node and of the system. */
+export function latencyKey(machine: Omit<Hardware, 'fingerprint'>): string {
+  const { cpu, cores, physicalCores, runtime, provider, gpus, virtual } = machine;
+  const parts = [cpu, cores, physicalCores, runtime, provider, [...gpus].sort(), virtual];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+}
+
+/** The share of all processors that was busy during `milliseconds`: 0 to 1. */
+export async function currentLoad(milliseconds = 250): Promise<number> {
+  const before = processorTimes();
+  await sleep(milliseconds);
+  const after = processorTimes();
+  const total = after.total - before.total;
+  return total > 0 ? 1 - (after.idle - before.idle) / total : 0;
+}
+
+function processorTimes(): { idle: number; total: number } {
+  let idle = 0;
+  let total = 0;
+  for (const { times } of cpus()) {
+    idle += times.idle;
+    total += times.idle + times.user + times.nice + times.sys + times.irq;
+  }
+  return { idle, total };
+}
+
+/**
+ * Checks that memory is there before work that needs it begins.
+ * @param purpose what needs it, as in "calibrating 6 layers"
+ * @param available bytes: what the system and the container's limit leave, when left out
+ * @throws MachineError
+ */
+export function requireMemory(bytes: number, purpose: string, available = process.availableMemory()): void {
+  if (available < bytes) {
+    throw new MachineError(
+      `runtime: ${purpose} takes about ${megabytes(bytes)} of memory, ${megabytes(available)} is free. ` +
+        'Lower shape.batch or the calibration rows, or use a machine with more memory.',
+    );
+  }
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}
