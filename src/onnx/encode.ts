@@ -89,7 +89,10 @@ function encodeGraph(graph: Graph, tensor: TensorEncoder): GraphProto {
   proto.initializer = Array.from(graph.initializers, ([name, stored]) => tensor(stored, name));
   proto.input = graph.inputs.map(encodeValueInfo);
   proto.output = graph.outputs.map(encodeValueInfo);
-  proto.valueInfo = Array.from(graph.valueInfo.values(), encodeValueInfo);
+  const valueInfo = new Map(Array.from(graph.valueInfo, ([name, info]) => [name, encodeValueInfo(info)]));
+  // The opened list may hold entries twice: it stays while it says the same.
+  const opened = rest && new Map(rest.valueInfo.map((info) => [info.name, info]));
+  if (!opened || !sameEntries(opened, valueInfo)) proto.valueInfo = [...valueInfo.values()];
   return proto;
 }
 
@@ -184,10 +187,11 @@ function encodeOpsets(opsets: ReadonlyMap<string, number>) {
 
 function encodeValueInfo(info: ValueInfo): ValueInfoProto {
   const rest = info.rest as ValueInfoProto | undefined;
+  const before = rest && decodeValueInfo(rest);
+  if (before && sameInfo(before, info)) return rest;
   const proto = derived(ValueInfoProtoSchema, rest);
   put(proto, 'name', info.name, rest);
-  const before = rest && decodeValueInfo(rest);
-  if (before && before.type === info.type && sameShape(before.shape, info.shape)) return proto;
+  if (before && sameInfo({ ...before, name: info.name }, info)) return proto;
   if (info.type === undefined) {
     proto.type = undefined;
     return proto;
@@ -241,6 +245,10 @@ function sameEntries<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): b
     if (key !== otherKey || value !== otherValue) return false;
   }
   return true;
+}
+
+function sameInfo(a: ValueInfo, b: ValueInfo): boolean {
+  return a.name === b.name && a.type === b.type && sameShape(a.shape, b.shape);
 }
 
 function sameShape(a: readonly Dim[] | undefined, b: readonly Dim[] | undefined): boolean {

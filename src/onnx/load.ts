@@ -204,7 +204,8 @@ function readTensor(proto: TensorProto, label: string, reader: Reader): StoredTe
 
 function decodeGraph(proto: GraphProto, reader: Reader): Graph {
   const { node, initializer, input, output, valueInfo } = proto;
-  Object.assign(proto, { node: [], initializer: [], input: [], output: [], valueInfo: [] });
+  // value_info stays: exporters write entries twice, of which this form keeps the last.
+  Object.assign(proto, { node: [], initializer: [], input: [], output: [] });
   const initializers = new Map<string, StoredTensor>();
   for (const one of initializer) {
     if (initializers.has(one.name)) {
