@@ -1,0 +1,48 @@
+import { defineConfig } from 'vitest/config';
+
+const elsewhere = ['test/**/*.slow.test.ts', 'test/**/*.browser.test.ts', 'test/shared/**'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: elsewhere,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // Whole runs, killed runs, measured models: minutes, one at a time, after the unit tests.
+        test: {
+          name: 'slow',
+          include: ['test/**/*.slow.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Needs a Chromium: npm run test:browser.
+        test: {
+          name: 'browser',
+          include: ['test/**/*.browser.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        // Needs ../shared (real models and exports that are too large to live here): npm run test:shared.
+        test: {
+          name: 'shared',
+          include: ['test/shared/**/*.shared.test.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
