@@ -9,8 +9,8 @@
 import { writeSync } from 'node:fs';
 import { InputError, MachineError } from '../errors.ts';
 import { type Feeds, readFeeds } from './feeds.ts';
-import { tryProvider } from './provider.ts';
-import { openSession, type Provider, type Session, type SessionOptions } from './session.ts';
+import { type Provider, type Trial, tryProvider } from './provider.ts';
+import { openSession, type Session, type SessionOptions } from './session.ts';
 
 /** The argument by which a bundled program is told to be a measuring process. */
 export const childArgument = '--measuring-child';
@@ -42,8 +42,7 @@ export type Answer =
   /** A sign of life: a session was opened. */
   | { readonly kind: 'opened'; readonly key: string; readonly ms: number }
   | { readonly kind: 'timed'; readonly key: string; readonly latenciesMs: readonly number[] }
-  /** `failure` is absent where the provider works. */
-  | { readonly kind: 'tried'; readonly failure?: string }
+  | ({ readonly kind: 'tried' } & Trial)
   | { readonly kind: 'failed'; readonly error: 'input' | 'machine' | 'bug'; readonly message: string }
   | { readonly kind: 'done' };
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { MachineError } from '../errors.ts';
+import { encodeModel } from '../onnx/encode.ts';
 import { loadRuntime, reasonOf } from './ort.ts';
 
 export type Provider = 'cpu' | 'cuda' | 'webgpu';
@@ -21,20 +22,39 @@ export function missingProvider(provider: Provider, failure: string): MachineErr
   return new MachineError(`runtime: provider "${provider}" is not there: ${failure}. ${whatToDo[provider]}`);
 }
 
-/** Runs y = x + x on `provider`. The result holds ONNX Runtime's reason when that fails. */
-export async function tryProvider(provider: Provider): Promise<{ failure?: string }> {
+export interface Trial {
+  /** ONNX Runtime's reason, where the provider does not work. */
+  readonly failure?: string;
+  /** How long the trial's products took, where it does. */
+  readonly ms?: number;
+}
+
+const width = 384;
+const products = 8;
+
+/** Computes xⁿ of x = 2·I on `provider`, and looks at the result. */
+export async function tryProvider(provider: Provider): Promise<Trial> {
   const runtime = loadRuntime();
   try {
-    const session = await runtime.InferenceSession.create(doubling, {
+    const session = await runtime.InferenceSession.create(powers(), {
       executionProviders: [provider],
       logSeverityLevel: 4,
     });
     try {
-      const { y } = await session.run({ x: new runtime.Tensor('float32', new Float32Array([1, 2]), [2]) });
-      const [first, second] = y.data as Float32Array;
-      return first === 2 && second === 4
-        ? {}
-        : { failure: `it computed 1 + 1 = ${first}, 2 + 2 = ${second}` };
+      const x = new Float32Array(width * width);
+      for (let i = 0; i < width; i++) x[i * width + i] = 2;
+      const feeds = { x: new runtime.Tensor('float32', x, [width, width]) };
+      const times: number[] = [];
+      for (let i = 0; i < 4; i++) {
+        const start = performance.now();
+        const { y } = await session.run(feeds);
+        if (i > 0) times.push(performance.now() - start); // the first compiles and allocates
+        const [diagonal, beside] = y.data as Float32Array;
+        if (diagonal !== 2 ** (products + 1) || beside !== 0) {
+          return { failure: `it computed ${diagonal} and ${beside} for ${2 ** (products + 1)} and 0` };
+        }
+      }
+      return { ms: Math.min(...times) };
     } finally {
       await session.release();
     }
@@ -43,10 +63,29 @@ export async function tryProvider(provider: Provider): Promise<{ failure?: strin
   }
 }
 
-/** A model of one node, y = Add(x, x) over float32 [2]: IR 8, opset 17. */
-const doubling = Uint8Array.from(
-  Buffer.from(
-    'CAg6NQoOCgF4CgF4EgF5IgNBZGQSAWRaDwoBeBIKCggIARIECgIIAmIPCgF5EgoKCAgBEgQKAggCQgQKABAR',
-    'base64',
-  ),
-);
+/** The model y = x · x · … · x of `products` products, x float32 [width, width]. */
+function powers(): Uint8Array {
+  const shape = [width, width];
+  const names = ['x', ...Array.from({ length: products - 1 }, (_, i) => `x${i + 2}`), 'y'];
+  return encodeModel({
+    irVersion: 8,
+    opsets: new Map([['', 17]]),
+    graph: {
+      name: 'powers',
+      nodes: names.slice(1).map((output, i) => ({
+        name: output,
+        opType: 'MatMul',
+        domain: '',
+        inputs: [names[i], 'x'],
+        outputs: [output],
+        attributes: new Map(),
+      })),
+      initializers: new Map(),
+      inputs: [{ name: 'x', type: 'float32', shape }],
+      outputs: [{ name: 'y', type: 'float32', shape }],
+      valueInfo: new Map(),
+    },
+    functions: [],
+    metadata: new Map(),
+  });
+}
