@@ -68,7 +68,12 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
   }
   const single = templateOf(tokenizer, definition, false);
   const double = templateOf(tokenizer, definition, true);
-  const idsOf = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  // JavaScript lowers a final Σ to ς; the tokenizers that models were trained with go by the letter, to σ.
+  const lowers = partsOf(definition.normalizer, 'normalizers').some(
+    (part) => part.type === 'Lowercase' || (part.type === 'BertNormalizer' && part.lowercase !== false),
+  );
+  const idsOf = (text: string) =>
+    tokenizer.encode(lowers ? text.replaceAll('Σ', 'σ') : text, { add_special_tokens: false }).ids;
   return {
     padId: padIdOf(tokenizer, definition, config),
     maxLength:
@@ -112,7 +117,9 @@ function templateOf(
   // A byte-level post-processor adds nothing and leaves the second text apart.
   if (isPair && !tokens.includes(B)) tokens.push(B);
   // RoBERTa has one token type only; the library counts two.
-  const oneType = processorTypes(definition.post_processor).includes('RobertaProcessing');
+  const oneType = partsOf(definition.post_processor, 'processors').some(
+    (part) => part.type === 'RobertaProcessing',
+  );
   return tokens.map((token, at) => {
     const typeId = oneType ? 0 : (wrapped?.token_type_ids?.[at] ?? 0);
     if (token === A) return { text: 'A', typeId };
@@ -125,10 +132,11 @@ function templateOf(
   });
 }
 
-function processorTypes(processor: unknown): string[] {
-  if (!isObject(processor)) return [];
-  const inner = Array.isArray(processor.processors) ? processor.processors : [];
-  return [String(processor.type), ...inner.flatMap(processorTypes)];
+/** A component, and those that it is a sequence of. */
+function partsOf(component: unknown, children: string): Record<string, unknown>[] {
+  if (!isObject(component)) return [];
+  const inner = component[children];
+  return [component, ...(Array.isArray(inner) ? inner.flatMap((part) => partsOf(part, children)) : [])];
 }
 
 /** `pad_token` of the configuration, else the padding that was saved with the tokenizer, else 0. */
