@@ -132,19 +132,19 @@ export function configJsonSchema(): Record<string, unknown> {
 /**
  * Reads the configuration file, lays the flags over it, and fills in the defaults.
  *
- * @param file the configuration file; without one, `ziplm.yml` in `cwd` where there is one
+ * @param file the configuration file; undefined for `ziplm.yml` in `cwd` where there is one, null for none at all
  * @param flags flag name without dashes (`data-calibration`) → what was written; lists by commas
  * @param cwd what paths in flags are relative to
  * @throws InputError in one sentence: which file and line or which flag, expected against got
  */
 export function loadConfig(
-  file: string | undefined,
+  file: string | undefined | null,
   flags: Readonly<Record<string, string>>,
   cwd: string = process.cwd(),
 ): Config {
   const shown = file ?? DEFAULT_FILE;
   const path = resolve(cwd, shown);
-  const isThere = file !== undefined || existsSync(path);
+  const isThere = file !== null && (file !== undefined || existsSync(path));
   const values = new Map<string, unknown>(isThere ? readSettings(path, shown) : []);
   for (const [flag, text] of Object.entries(flags)) {
     const setting = settings.find((s) => s.flag === flag);
@@ -259,7 +259,7 @@ const typeNames: Partial<Record<string, string>> = {
 
 function unknown(where: string, name: string, spell: (setting: Setting) => string): InputError {
   const meant = meantBy(name);
-  const hint = meant === undefined ? 'docs/configuration.md lists them' : `Did you mean ${spell(meant)}?`;
+  const hint = meant === undefined ? 'docs/configuration.md lists them.' : `Did you mean ${spell(meant)}?`;
   return new InputError(`config: ${where}: there is no setting "${name}". ${hint}`);
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 import type { Progress, Task } from './progress.ts';
+import { plain } from './report/escape.ts';
+import { duration } from './report/format.ts';
 
 /** As much of `process.stderr` as drawing needs. */
 export interface Screen {
@@ -29,6 +31,7 @@ interface Counted {
 const REDRAW_MS = 100;
 const LINE_EVERY_MS = 10_000;
 const BAR_WIDTH = 24;
+const MAX_LINE = 2000;
 /** Before that, the rate says little. */
 const ESTIMATE_AFTER_MS = 1_000;
 
@@ -59,7 +62,7 @@ export function openTerminal(screen: Screen, nowMs: () => number = () => perform
 
   function line(text: string): void {
     erase();
-    screen.write(`${printable(text)}\n`);
+    screen.write(`${plain(text, MAX_LINE)}\n`);
     draw();
   }
 
@@ -87,7 +90,7 @@ export function openTerminal(screen: Screen, nowMs: () => number = () => perform
           const at = running.indexOf(task);
           if (at < 0) return;
           running.splice(at, 1);
-          line(`${label}: done in ${duration(nowMs() - startedMs)}${remarkOf(task)}`);
+          line(`${label}: done in ${duration((nowMs() - startedMs) / 1000)}${remarkOf(task)}`);
         },
       };
     },
@@ -98,42 +101,21 @@ export function openTerminal(screen: Screen, nowMs: () => number = () => perform
   };
 }
 
-/** `search 2×  ━━━━━━━━────────  120/200  1 min 5 s left, loss 0.31` */
+/** `search 2× ━━━━━━━━──────── 120/200, 1 min 5 s left, loss 0.31` */
 function bar(task: Counted, nowMs: number): string {
   const share = task.total > 0 ? Math.min(1, task.count / task.total) : 0;
   const filled = Math.round(share * BAR_WIDTH);
-  return printable(
-    `${task.label}  ${'━'.repeat(filled)}${'─'.repeat(BAR_WIDTH - filled)}  ${state(task, nowMs)}`,
-  );
+  return plain(`${task.label} ${'━'.repeat(filled)}${'─'.repeat(BAR_WIDTH - filled)} ${state(task, nowMs)}`);
 }
 
 function state(task: Counted, nowMs: number): string {
   const elapsed = nowMs - task.startedMs;
   const left = (elapsed / task.count) * Math.max(0, task.total - task.count);
   const isKnown = task.count > 0 && elapsed >= ESTIMATE_AFTER_MS;
-  return `${task.count}/${task.total}${isKnown ? `  ${duration(left)} left` : ''}${remarkOf(task)}`;
+  return `${task.count}/${task.total}${isKnown ? `, ${duration(left / 1000)} left` : ''}${remarkOf(task)}`;
 }
 
 const remarkOf = (task: Counted): string => (task.remark === '' ? '' : `, ${task.remark}`);
-
-/** `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min` */
-export function duration(ms: number): string {
-  const seconds = ms / 1000;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
-}
-
-/**
- * The text without control characters: names in a model or a data file may hold escape sequences, which would
- * let them draw over what the user reads.
- */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, '\u{fffd}');
-}
 
 function clipped(text: string, width: number): string {
   const characters = [...text];

@@ -14,10 +14,10 @@ export const floors: readonly (readonly string[])[] = [
   ['onnx/'],
   ['runtime/', 'structure/', 'autodiff/', 'data/'],
   ['prune/', 'train/', 'evaluate/'],
-  ['record.ts', 'config.ts'],
+  ['record.ts', 'config.ts', 'stages.ts'],
   ['ziplm.ts'],
   ['report/', 'github/'],
-  ['terminal.ts', 'tables.ts'],
+  ['terminal.ts', 'tables.ts', 'flags.ts', 'exit.ts'],
   ['cli.ts', 'action.ts', 'index.ts'],
 ];
 
@@ -34,7 +34,7 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   yaml: ['config.ts'],
   echarts: ['report/'],
   'markdown-table': ['report/'],
-  commander: ['cli.ts'],
+  commander: ['cli.ts', 'flags.ts'],
 };
 
 /** The room of a file of `src` (a path with forward slashes, relative to it). */

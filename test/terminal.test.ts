@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { duration, openTerminal, printable } from '../src/terminal.ts';
+import { openTerminal } from '../src/terminal.ts';
 
 /** A terminal of thirty lines of code: what a reader would see after the escape sequences that we write. */
 class Emulator {
@@ -46,7 +46,7 @@ describe('on a terminal', () => {
     at.ms = 5000;
     task.advance(50, 'loss 0.3');
     expect(screen.lines).toEqual([
-      `search  ${'━'.repeat(6)}${'─'.repeat(18)}  50/200  15 s left, loss …`,
+      `search ${'━'.repeat(6)}${'─'.repeat(18)} 50/200, 15 s left, loss 0.3`,
       '',
     ]);
     at.ms = 6000;
@@ -61,7 +61,7 @@ describe('on a terminal', () => {
     const inner = terminal.task('search', 10);
     terminal.say('hello');
     terminal.warn('careful');
-    expect(screen.lines.map((line) => line.split('  ')[0])).toEqual([
+    expect(screen.lines.map((line) => line.replace(/ [━─].*/, ''))).toEqual([
       'hello',
       'warning: careful',
       'targets',
@@ -117,7 +117,7 @@ describe('in a log', () => {
     }
     task.done();
     expect(log.text).toBe(
-      'hello\ncalibrate: 40/100  15 s left\ncalibrate: 80/100  5.0 s left\ncalibrate: done in 25 s\n',
+      'hello\ncalibrate: 40/100, 15 s left\ncalibrate: 80/100, 5.0 s left\ncalibrate: done in 25 s\n',
     );
   });
 });
@@ -125,17 +125,5 @@ describe('in a log', () => {
 test('text from outside cannot carry escape sequences to the terminal', () => {
   const screen = new Emulator();
   openTerminal(screen, () => 0).say('node "\x1b[2J\x9b31m\rx"');
-  expect(screen.lines[0]).toBe('node "\u{fffd}[2J\u{fffd}31m\u{fffd}x"');
-  expect(printable('two\nlines')).toBe('two\nlines');
-});
-
-test.each([
-  [0, '0.0 s'],
-  [9940, '9.9 s'],
-  [9960, '10 s'],
-  [59_600, '1 min 0 s'],
-  [185_000, '3 min 5 s'],
-  [7_800_000, '2 h 10 min'],
-])('%d ms read as %s', (ms, text) => {
-  expect(duration(ms)).toBe(text);
+  expect(screen.lines[0]).toBe('node " [2J 31m x"');
 });
