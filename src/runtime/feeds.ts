@@ -61,6 +61,7 @@ export async function writeFeeds(file: string, sets: Readonly<Record<string, Fee
     await handle.write(length, 0, 4, 0);
     await handle.write(header, 0, header.length, 4);
     const start = aligned(4 + header.length);
+    await handle.truncate(start + end); // where the last tensors are empty, nothing is written at their place
     for (const [i, { data }] of tensors.entries()) {
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       await writeAll(handle, bytes, start + placed[i].offset);

@@ -42,8 +42,10 @@ export function toOrt(runtime: Runtime, name: string, input: Tensor): Ort.Tensor
   if (input.type === 'bfloat16') {
     throw new TypeError(`runtime: ONNX Runtime takes no bfloat16 tensor from JavaScript (value "${name}")`);
   }
-  // Float16 crosses as its bit patterns: the runtime lays its own view over a Uint16Array.
-  return new runtime.Tensor(input.type as 'float32', input.data as Float32Array, input.shape);
+  const crossed = new runtime.Tensor(input.type as 'float32', input.data as Float32Array, input.shape);
+  // The package lays a Float16Array over the bits, which its own binary cannot read: it wants them as they are.
+  if (input.type === 'float16') Object.assign(crossed, { cpuData: input.data });
+  return crossed;
 }
 
 /** A tensor of ONNX Runtime's as one of ours, over the same memory. */
