@@ -5,7 +5,9 @@ import { cycle, doors, floors, importsOf, localImports, roomOf, violations } fro
 
 const root = new URL('../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
-const files = globSync('**/*.ts', { cwd: new URL('src/', root) }).map((file) => file.replaceAll(sep, '/'));
+const files = globSync('**/*.{ts,js}', { cwd: new URL('src/', root) }).map((file) =>
+  file.replaceAll(sep, '/'),
+);
 
 describe('src obeys the law of the house', () => {
   test('there is something to check', () => {
