@@ -1,5 +1,5 @@
 /**
- * The speedup of a model over the dense one, truthfully: docs/decisions/ says why each rule is there.
+ * The speedup of a model over the dense one, truthfully: docs/decisions/0004 and 0008 say why each rule is there.
  *
  * Notation:
  *   round     each model alone in a fresh process, once; the order turns around from round to round
@@ -9,6 +9,7 @@
  */
 import { type Progress, silent } from '../progress.ts';
 import { type Interval, mean, median, medianInterval } from '../tensor/statistics.ts';
+import { warnWhenBusy } from './hardware.ts';
 import { type TimedModel, type TimingOptions, timeFresh, withFeedsFile } from './timing.ts';
 
 export interface Round {
@@ -58,6 +59,7 @@ export function measureRounds(
     );
   }
   const measure = async (feeds: string) => {
+    await warnWhenBusy(progress);
     const done: Round[] = [];
     const task = progress.task('measuring', rounds * models.length);
     for (let i = 0; i < rounds; i++) {
@@ -106,7 +108,7 @@ function estimate(values: readonly number[]): Estimate {
  *
  * The split that leaves the least variance inside, at least two rounds on each side, counts as two states when
  * the means are 3 % apart or more, and apart by more than 3 + 30/n of the standard deviation inside: n normal
- * ratios of one state exceed that about once in a hundred times (simulated, n = 6 to 30).
+ * ratios of one state exceed that once or twice in a hundred campaigns (simulated, n = 6 to 30).
  * Fewer than six rounds decide nothing; their interval is the whole range anyway.
  */
 export function twoStates(ratios: readonly number[]): { slower: number[]; faster: number[] } | undefined {

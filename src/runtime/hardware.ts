@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MachineError } from '../errors.ts';
+import type { Progress } from '../progress.ts';
 import { loadRuntime } from './ort.ts';
 import type { Provider } from './provider.ts';
 
@@ -64,6 +65,17 @@ export async function currentLoad(milliseconds = 250): Promise<number> {
   const after = processorTimes();
   const total = after.total - before.total;
   return total > 0 ? 1 - (after.idle - before.idle) / total : 0;
+}
+
+/** Warns when other work takes a quarter of the processors or more: what is measured then holds for a busy machine. */
+export async function warnWhenBusy(progress: Progress, load = currentLoad): Promise<void> {
+  const busy = await load();
+  if (busy >= 0.25) {
+    const share = `${Math.round(busy * 100)} %`;
+    progress.warn(
+      `Other programs kept ${share} of the processors busy when measuring began; latencies are the worse for it.`,
+    );
+  }
 }
 
 function processorTimes(): { idle: number; total: number } {

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { type Progress, silent } from '../progress.ts';
 import { median } from '../tensor/statistics.ts';
 import { type Feeds, inTemporaryFolder, onDisk, writeFeeds } from './feeds.ts';
+import { warnWhenBusy } from './hardware.ts';
 import type { Provider } from './session.ts';
 import { type ChildOptions, runChild } from './spawn.ts';
 
@@ -52,6 +53,7 @@ export function timeEach(
       await onDisk(folder, () => writeFile(files[i], typeof bytes === 'function' ? bytes() : bytes));
     }
 
+    await warnWhenBusy(progress);
     const mediansMs = new Map(models.map(({ key }) => [key, [] as number[]]));
     const task = progress.task('timing levels', models.length * rounds);
     await runChild(

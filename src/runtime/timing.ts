@@ -28,7 +28,7 @@ export interface TimingOptions extends ChildOptions {
   readonly warmup?: number;
   /** Timed runs, at least: 15 when left out. */
   readonly runs?: number;
-  /** Seconds of timed runs, at least: none when left out. */
+  /** Seconds of timed runs, at least: when left out none, or half a second where `runs` is left out as well. */
   readonly minSeconds?: number;
 }
 
@@ -43,7 +43,8 @@ export interface Timing {
  * @throws MachineError when the provider is not there, memory runs out, or the process dies or hangs
  */
 export async function timeFresh(model: TimedModel, options: TimingOptions): Promise<Timing> {
-  const { provider, threads, feeds, warmup = 5, runs = 15, minSeconds = 0, ...child } = options;
+  const { provider, threads, feeds, warmup = 5, runs = 15, ...rest } = options;
+  const { minSeconds = options.runs === undefined ? 0.5 : 0, ...child } = rest;
   if (typeof feeds !== 'string') {
     return withFeedsFile(feeds, (file) => timeFresh(model, { ...options, feeds: file }));
   }

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
+import { silent } from '../../src/progress.ts';
 import {
   currentLoad,
   fingerprint,
   type Hardware,
   latencyKey,
   requireMemory,
+  warnWhenBusy,
 } from '../../src/runtime/hardware.ts';
 
 const machine: Hardware = await fingerprint('cpu');
@@ -46,6 +48,15 @@ test('the load is a share of all processors', async () => {
   const load = await currentLoad(50);
   expect(load).toBeGreaterThanOrEqual(0);
   expect(load).toBeLessThanOrEqual(1);
+});
+
+test('a busy machine is warned of, an idle one is not', async () => {
+  const warned: string[] = [];
+  const progress = { ...silent, warn: (message: string) => void warned.push(message) };
+  await warnWhenBusy(progress, async () => 0.1);
+  expect(warned).toEqual([]);
+  await warnWhenBusy(progress, async () => 0.5);
+  expect(warned).toEqual([expect.stringContaining('50 %')]);
 });
 
 test('work that does not fit into memory is refused with the two sizes', () => {
