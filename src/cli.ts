@@ -278,12 +278,16 @@ function version(): string {
 }
 
 if (import.meta.main) {
-  process.on('uncaughtException', (error) => {
+  const end = (error: Error) => {
     const { code, message } = endingOf(error);
     process.stderr.write(`${message}\n`);
     process.exit(code);
+  };
+  process.on('uncaughtException', end);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has had enough (`ziplm … | head`) is no failure.
+    if (error.code === 'EPIPE') process.exit(exitCodes.done);
+    end(error);
   });
-  // A reader that has had enough (`ziplm … | head`) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 70));
   process.exitCode = await main(process.argv.slice(2));
 }

@@ -8,7 +8,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { type Document, isAlias, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { InputError } from './errors.ts';
 import { nearest } from './nearest.ts';
@@ -190,7 +190,7 @@ function* readSettings(path: string, shown: string): Generator<[string, unknown]
       const below = settings.filter((s) => s.key.startsWith(prefix));
       const keys = new Set(below.map((s) => s.key.slice(prefix.length).split('.')[0]));
       throw new InputError(
-        `config: ${where}: ${name} must be a mapping with keys among ${[...keys].join(', ')}, got ${shortly(node?.toJS(document))}.`,
+        `config: ${where}: ${name} must be a mapping with keys among ${[...keys].join(', ')}, got ${shortly(heldBy(node, document))}.`,
       );
     }
     for (const pair of node.items) {
@@ -200,7 +200,7 @@ function* readSettings(path: string, shown: string): Generator<[string, unknown]
       const key = prefix + name;
       const setting = settings.find((s) => s.key === key);
       if (setting !== undefined) {
-        const value = resolved(pair.value, document)?.toJS(document);
+        const value = heldBy(pair.value, document);
         yield [key, checked(setting, value, `${here}: ${key}`, dirname(path))];
       } else if (settings.some((s) => s.key.startsWith(`${key}.`))) {
         yield* walk(pair.value, `${key}.`, here);
@@ -223,6 +223,14 @@ function readText(path: string, shown: string): string {
 
 const resolved = (node: unknown, document: Document): Node | undefined =>
   (isAlias(node) ? node.resolve(document) : (node as Node | null)) ?? undefined;
+
+/** Scalars and flat lists of them are all that settings hold; deeper is not read, so that nothing in it can circle or grow. */
+function heldBy(written: unknown, document: Document): unknown {
+  const scalar = (node: unknown) => (isScalar(node) ? node.value : {});
+  const node = resolved(written, document);
+  if (node === undefined) return undefined;
+  return isSeq(node) ? node.items.map((item) => scalar(resolved(item, document))) : scalar(node);
+}
 
 /** The value as the setting has it, a path made absolute. */
 function checked(setting: Setting, value: unknown, where: string, base: string): unknown {
@@ -323,6 +331,9 @@ function camelized(value: unknown): unknown {
 /** A value on one short line. */
 function shortly(value: unknown): string {
   if (value === undefined || value === null) return 'nothing';
-  const json = JSON.stringify(value);
-  return json.length > 60 ? `${json.slice(0, 57)}…` : json;
+  if (Array.isArray(value))
+    return `[${value.slice(0, 10).map(shortly).join(', ')}${value.length > 10 ? ', …' : ''}]`;
+  if (typeof value === 'object') return '{…}';
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
 }
