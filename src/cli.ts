@@ -137,9 +137,10 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
     'cut <model>',
     'remove the named structures as they are, and write the smaller model',
     async ([model], flags) => {
-      const { cutModel } = await import('./ziplm.ts');
       const file = String(flags.output);
-      const result = await cutModel(model, readRemoval(String(flags.remove)), file);
+      const removal = readRemoval(String(flags.remove));
+      const { cutModel } = await import('./ziplm.ts');
+      const result = await cutModel(model, removal, file);
       return { json: result, text: `Wrote ${file}` };
     },
   )

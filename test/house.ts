@@ -9,13 +9,16 @@ import { posix } from 'node:path';
 
 /** From the ground up. A name with a slash is a room (a folder of `src`), one without is a file of `src`. */
 export const floors: readonly (readonly string[])[] = [
-  ['errors.ts', 'progress.ts', 'nearest.ts'],
+  ['errors.ts', 'progress.ts', 'nearest.ts', 'version.ts'],
   ['tensor/'],
   ['onnx/'],
   ['runtime/', 'structure/', 'autodiff/', 'data/'],
   ['prune/', 'train/', 'evaluate/'],
-  ['record.ts', 'config.ts', 'stages.ts', 'closed-loop.ts'],
+  ['record.ts', 'config.ts', 'stages.ts', 'closed-loop.ts', 'verify.ts'],
   ['job.ts'],
+  ['steps.ts'],
+  ['family.ts'],
+  ['verbs.ts'],
   ['ziplm.ts'],
   ['report/', 'github/'],
   ['terminal.ts', 'tables.ts', 'flags.ts', 'exit.ts'],
