@@ -25,6 +25,20 @@ export interface Consumer {
   readonly bias?: string;
 }
 
+/** A matrix whose free axis holds the structures, or part of them. */
+export interface Producer {
+  readonly node: string;
+  /** The initializer, and its axis that is sliced. */
+  readonly weight: string;
+  readonly axis: number;
+}
+
+/** Another tensor that is sliced with them: a bias, a scale, a table. */
+export interface Coupled {
+  readonly initializer: string;
+  readonly axis: number;
+}
+
 export interface Block {
   /** Kind and position, counted per kind in topological order of the consumers: `attention.0`, `mlp.3`. */
   readonly id: string;
@@ -38,6 +52,8 @@ export interface Block {
   /** MLP only. */
   readonly gated?: boolean;
   readonly consumer: Consumer;
+  readonly producers: readonly Producer[];
+  readonly coupled: readonly Coupled[];
   /** How many layers the same consuming matrix serves (ALBERT: all of them); 1 as a rule. */
   readonly uses: number;
 }

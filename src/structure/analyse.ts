@@ -1,0 +1,272 @@
+/**
+ * One forward walk over the graph: every value gets its axes, every pairing of slices is recorded in the atoms, and
+ * what the cut will have to rewrite is noted. `blocks.ts` then reads the blocks off.
+ *
+ * Constants are templates: each *use* of one has axes of its own, because exporters give equal tensors
+ * of different layers one name. Only a shared consuming matrix ties layers together (`blocks.ts`).
+ * @module
+ */
+import type { Graph, Model, Node, StoredTensor } from '../onnx/model.ts';
+import {
+  describeNode,
+  forEachRead,
+  intAttribute,
+  intsAttribute,
+  stringAttribute,
+  tensorAttribute,
+} from '../onnx/walk.ts';
+import { type Atom, type Axes, type Axis, axis, factors, freeze, sizeOfAxis, unify } from './axes.ts';
+import type { Block, Refusal } from './block.ts';
+import { type Contraction, findBlocks, type Site } from './blocks.ts';
+import { isElementwise, type Operation, opaque, ruleOf } from './rules.ts';
+import { evaluateShape, type ShapeValue, shapeValueOf } from './shape-values.ts';
+
+/** An integer vector that holds sizes: what its items must be after a cut. */
+export interface Target {
+  /** The node's identity: its first output. */
+  readonly node: string;
+  /** The input that holds the vector, or the attribute. */
+  readonly where: number | string;
+  /** Per item the axes whose sizes add up to it; undefined where the item stays. */
+  readonly items: readonly (readonly Axis[] | undefined)[];
+}
+
+export interface Analysis {
+  readonly blocks: readonly Block[];
+  readonly refused: readonly Refusal[];
+  /** By block: the atom that a removal cuts, and its consuming matrices. */
+  readonly sites: ReadonlyMap<string, Site>;
+  /** The axes of every value that depends on the model's inputs. */
+  readonly values: ReadonlyMap<string, Axes>;
+  /** The axes of operands that have their own: constants, and tables that several layers share. */
+  readonly operands: ReadonlyMap<string, Axes>;
+  readonly targets: readonly Target[];
+}
+
+/** The identity of a node: names of values are unique, names of nodes are not. */
+export const nodeKey = (node: Node): string => node.outputs.find((output) => output !== '') ?? '';
+export const operandKey = (node: Node, input: number): string => `${input} ${nodeKey(node)}`;
+
+/** Finds what can be removed from a model, and what cannot and why. Reads no weights. */
+export function analyse(model: Model): Analysis {
+  const facts = factsOf(model.graph);
+  const named = new Map<string, Atom>();
+  const values = new Map<string, Axes>();
+  const shapes = new Map<string, ShapeValue>();
+  const fractions = new Set<string>();
+  const operands = new Map<string, Axes>();
+  const targets: Target[] = [];
+  const contractions: Contraction[] = [];
+  const batched: Axis[] = [];
+  const mixed: Axis[] = [];
+
+  const dimension = (dim: number | string | undefined): Axis => {
+    if (typeof dim === 'number') return dim < 0 ? axis(undefined) : axis(dim);
+    if (dim === undefined) return axis(undefined);
+    const atom = named.get(dim) ?? { size: undefined };
+    named.set(dim, atom);
+    return [atom];
+  };
+  const declared = (name: string): Axes | undefined => {
+    const info =
+      model.graph.valueInfo.get(name) ?? model.graph.outputs.find((output) => output.name === name);
+    return info?.shape?.map(dimension);
+  };
+
+  /** A constant's axes for one use, through whatever is computed from constants alone. */
+  const constantAxes = (name: string): Axes | undefined => {
+    const stored = facts.stored(name);
+    if (stored) return stored.shape.map(axis);
+    const maker = facts.producers.get(name);
+    if (!maker) return undefined;
+    const inputs = maker.inputs.map((input) => (input === '' ? undefined : constantAxes(input)));
+    const op = operation(maker, (input) => inputs[input]);
+    // Within constants nothing is summed by a consumer, and nothing needs new sizes: the result is cut as it is.
+    const inert = {
+      ...op,
+      contract: (one: { input: number; at: number }, other: { input: number; at: number }) => {
+        for (const { input, at } of [one, other]) op.freeze(inputs[input]?.[at] ?? [], 'sums over it');
+      },
+      batch() {},
+      mix() {},
+      target() {},
+    };
+    return (ruleOf(maker) ?? opaque)(inert)[maker.outputs.indexOf(name)];
+  };
+
+  const operand = (node: Node, input: number): Axes | undefined => {
+    const name = node.inputs[input];
+    if (!name) return undefined;
+    if (facts.constants.has(name)) {
+      const fresh = constantAxes(name);
+      if (fresh) operands.set(operandKey(node, input), fresh);
+      return fresh;
+    }
+    const own = values.get(name);
+    if (!own || !facts.sharedTables.has(name) || !isElementwise(ruleOf(node))) return own;
+    // A table that several layers read: each takes the slices it needs, so a cut of one is none of another's.
+    const fresh = own.map((one) => {
+      const free = factors(one).some((atom) => atom.size !== undefined && !atom.frozen);
+      return free ? axis(sizeOfAxis(one)) : one;
+    });
+    operands.set(operandKey(node, input), fresh);
+    return fresh;
+  };
+
+  const operation = (node: Node, axesOf: (input: number) => Axes | undefined): Operation => {
+    const at = describeNode(node);
+    const seen = new Map<number, Axes | undefined>();
+    const axes = (input: number) => {
+      if (!seen.has(input)) seen.set(input, axesOf(input));
+      return seen.get(input);
+    };
+    const stop = (of: Axis, what: string) => freeze(of, { at, what });
+    const pair = (a: Axis, b: Axis) => {
+      if (unify(a, b)) return;
+      for (const one of [a, b]) stop(one, 'pairs it with an axis that is divided differently');
+    };
+    return {
+      node,
+      opset: model.opsets.get(node.domain) ?? model.opsets.get('') ?? 0,
+      axes,
+      isConstant: (input) => facts.constants.has(node.inputs[input] ?? ''),
+      value: (input) => shapes.get(node.inputs[input] ?? ''),
+      int: (name, otherwise) => intAttribute(node, name, otherwise),
+      ints: (name) => (node.attributes.get(name)?.kind === 'ints' ? intsAttribute(node, name) : undefined),
+      text: (name) => stringAttribute(node, name),
+      freeze: stop,
+      unify: pair,
+      contract(one, other) {
+        const [a, b] = [axes(one.input)![one.at], axes(other.input)![other.at]];
+        pair(a, b);
+        const sides = [one, other].filter(({ input }) => facts.constants.has(node.inputs[input]));
+        const leaf = sides.length === 1 ? facts.leaf(node.inputs[sides[0].input]) : undefined;
+        if (!leaf)
+          return stop(a, sides.length === 0 ? 'sums over it between two activations' : 'sums over it');
+        const [side] = sides;
+        const order = leaf.order ?? [0, 1];
+        if (order.length !== 2 || axes(side.input)!.length !== 2) return stop(a, 'sums over it');
+        const input = side === one ? other.input : one.input;
+        contractions.push({
+          node,
+          input,
+          weightInput: side.input,
+          weight: leaf.name,
+          axis: order[side.at] as 0 | 1,
+          contracted: a,
+          rows: axes(side.input)![1 - side.at],
+        });
+      },
+      batch: (of) => batched.push(of),
+      mix: (of) => mixed.push(of),
+      target: (where, items) => targets.push({ node: nodeKey(node), where, items }),
+      declared: (output) => declared(node.outputs[output]),
+    };
+  };
+
+  for (const input of model.graph.inputs) {
+    const own = input.shape?.map(dimension);
+    if (!own || model.graph.initializers.has(input.name)) continue;
+    values.set(input.name, own);
+    for (const one of own)
+      freeze(one, { at: `"${input.name}"`, what: 'is an input of the model and keeps its shape' });
+  }
+  for (const name of facts.constants) {
+    const stored = facts.stored(name);
+    if (!stored || stored.shape.length > 1 || stored.byteLength > 512 || stored.type === 'string') continue;
+    const value = shapeValueOf(stored.tensor());
+    if (value) shapes.set(name, value);
+    if (stored.type.startsWith('float') || stored.type === 'bfloat16') fractions.add(name);
+  }
+  for (const node of model.graph.nodes) {
+    const op = operation(node, (input) => operand(node, input));
+    const outputs = facts.constants.has(nodeKey(node)) ? [] : (ruleOf(node) ?? opaque)(op);
+    node.outputs.forEach((name, i) => {
+      if (name !== '' && outputs[i]) values.set(name, outputs[i]);
+    });
+    const real = node.inputs.some((input) => fractions.has(input));
+    const floating = node.opType === 'Cast' ? [1, 10, 11, 16].includes(intAttribute(node, 'to', 0)) : real;
+    if (floating) fractions.add(nodeKey(node));
+    const value = node.opType === 'Constant' ? undefined : evaluateShape(op, !real);
+    if (value) shapes.set(nodeKey(node), value);
+    freezeCaptured(node, (name) => values.get(name));
+  }
+  for (const { name } of model.graph.outputs) {
+    for (const one of values.get(name) ?? []) {
+      freeze(one, { at: `"${name}"`, what: 'is an output of the model and keeps its shape' });
+    }
+  }
+  const found = findBlocks(model.graph, {
+    values,
+    operands,
+    contractions,
+    batched,
+    mixed,
+    biasOf: facts.leaf,
+  });
+  return { ...found, values, operands, targets };
+}
+
+/** The bodies of If, Loop and Scan are not followed: what they read stays. */
+function freezeCaptured(node: Node, axesOf: (name: string) => Axes | undefined): void {
+  forEachRead(node, (name, reader) => {
+    if (reader === node) return;
+    for (const one of axesOf(name) ?? []) freeze(one, { at: describeNode(node), what: 'reads it in a body' });
+  });
+}
+
+const layout = new Set(['Identity', 'Cast', 'Transpose']);
+const weighted = new Set(['MatMul', 'Gemm', 'Einsum', 'Conv', 'FusedMatMul', 'Attention']);
+
+/** What is known before any axis is: what is constant, and which values are computed from activations. */
+function factsOf(graph: Graph) {
+  const producers = new Map<string, Node>();
+  const constants = new Set<string>(graph.initializers.keys());
+  const activations = new Set<string>();
+  const tableReads = new Map<string, number>();
+  for (const node of graph.nodes) {
+    for (const output of node.outputs) if (output !== '') producers.set(output, node);
+    const inputs = node.inputs.filter((name) => name !== '');
+    const random = node.opType.startsWith('Random') || ['Multinomial', 'Bernoulli'].includes(node.opType);
+    const bodies = [...node.attributes.values()].some(({ kind }) => kind === 'graph' || kind === 'graphs');
+    if (!random && !bodies && inputs.every((name) => constants.has(name))) {
+      for (const output of node.outputs) constants.add(output);
+      continue;
+    }
+    const active = inputs.some((name) => activations.has(name));
+    const weighs = weighted.has(node.opType) && inputs.some((name) => constants.has(name));
+    if (active || weighs) for (const output of node.outputs) activations.add(output);
+    if (!active || !isElementwise(ruleOf(node))) continue;
+    for (const name of new Set(inputs)) {
+      if (!activations.has(name)) tableReads.set(name, (tableReads.get(name) ?? 0) + 1);
+    }
+  }
+  const stored = (name: string): StoredTensor | undefined => {
+    const initializer = graph.initializers.get(name);
+    if (initializer) return initializer;
+    const maker = producers.get(name);
+    return maker?.opType === 'Constant' ? tensorAttribute(maker, 'value') : undefined;
+  };
+  return {
+    producers,
+    constants,
+    stored,
+    sharedTables: new Set([...tableReads].flatMap(([name, reads]) => (reads > 1 ? [name] : []))),
+    /** The float initializer behind a constant, and, where it is transposed on the way, its axes' order. */
+    leaf(name: string): { name: string; order?: readonly number[] } | undefined {
+      let order: readonly number[] | undefined;
+      let at = name;
+      for (let maker = producers.get(at); maker && layout.has(maker.opType); maker = producers.get(at)) {
+        if (maker.opType === 'Transpose') {
+          const rank = intsAttribute(maker, 'perm')?.length ?? 2;
+          const perm = intsAttribute(maker, 'perm') ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
+          order = (order ?? perm.map((_, i) => i)).map((i) => perm[i]);
+        }
+        at = maker.inputs[0];
+      }
+      const tensor = graph.initializers.get(at);
+      if (!tensor || !/float/.test(tensor.type)) return undefined;
+      return order ? { name: at, order } : { name: at };
+    },
+  };
+}

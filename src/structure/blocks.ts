@@ -1,0 +1,205 @@
+/**
+ * Reading blocks off the atoms: a consuming matrix whose contracted axis holds an atom that nothing forbids to cut,
+ * that other matrices produce, and whose result goes back to the stream that those read.
+ * @module
+ */
+import type { Graph, Node } from '../onnx/model.ts';
+import { describeNode, indexGraph } from '../onnx/walk.ts';
+import { type Atom, type Axes, type Axis, factors, keptSlices, leaves, sizeOfAxis, unify } from './axes.ts';
+import type { Block, Consumer, Coupled, Refusal } from './block.ts';
+
+/** A sum of an activation's axis against a constant matrix. */
+export interface Contraction {
+  readonly node: Node;
+  /** The activation's and the matrix' positions among the node's inputs. */
+  readonly input: number;
+  readonly weightInput: number;
+  /** The initializer, and which of its axes is contracted. */
+  readonly weight: string;
+  readonly axis: 0 | 1;
+  readonly contracted: Axis;
+  readonly rows: Axis;
+}
+
+/** What a removal cuts: one atom, read by one matrix, perhaps in several places. */
+export interface Site {
+  readonly atom: Atom;
+  readonly consumers: readonly Contraction[];
+}
+
+interface Found {
+  readonly values: ReadonlyMap<string, Axes>;
+  readonly operands: ReadonlyMap<string, Axes>;
+  readonly contractions: readonly Contraction[];
+  readonly batched: readonly Axis[];
+  readonly mixed: readonly Axis[];
+  readonly biasOf: (name: string) => { readonly name: string } | undefined;
+}
+
+export function findBlocks(graph: Graph, found: Found) {
+  const byWeight = Map.groupBy(found.contractions, ({ weight, axis }) => `${axis} ${weight}`);
+  // A matrix that serves several layers ties them: one keep-set for all.
+  for (const [first, ...others] of byWeight.values()) {
+    for (const other of others) unify(first.contracted, other.contracted);
+  }
+  const batched = new Set(found.batched.flatMap(leaves));
+  const mixed = new Set(found.mixed.flatMap(leaves));
+  const readers = new Map<Atom, Set<string>>();
+  for (const [matrix, [{ contracted }]] of byWeight) {
+    for (const atom of leaves(contracted)) readers.set(atom, (readers.get(atom) ?? new Set()).add(matrix));
+  }
+  const uses = usesByAtom(graph, found);
+  const blocks: Block[] = [];
+  const sites = new Map<string, Site>();
+  const refused = new Map<Atom, Refusal>();
+  const index = indexGraph(graph);
+  const nodeIndex = new Map(graph.nodes.map((node, i) => [node, i]));
+
+  for (const [matrix, consumers] of byWeight) {
+    const [{ node, contracted, rows }] = consumers;
+    const parts = factors(contracted);
+    const structured = parts.some((atom) => batched.has(atom));
+    const eligible = parts.filter((atom) => (structured ? batched.has(atom) : !mixed.has(atom)));
+    const refuse = (atom: Atom | undefined, at: string, why: string) => {
+      if (!atom || refused.has(atom)) return;
+      const of = `The axis of ${sizeOfAxis(contracted)} that ${describeNode(node)} reads`;
+      refused.set(atom, { at, reason: `${of} cannot be cut: ${why}.` });
+    };
+    const produce = (atom: Atom) => (uses.get(atom)?.producers ?? []).filter(({ key }) => key !== matrix);
+    const open = eligible.filter((atom) => !atom.frozen && !atom.parts && produce(atom).length > 0);
+    // Of a group's heads and their repetitions, the head is what more matrices produce.
+    const [atom] = open.toSorted((a, b) => produce(b).length - produce(a).length);
+    if (!atom) {
+      const stuck = eligible.find((one) => one.frozen) ?? parts.find((one) => one.frozen);
+      if (stuck?.frozen) refuse(stuck, stuck.frozen.at, `${stuck.frozen.at} ${stuck.frozen.what}`);
+      else if (parts.some(({ parts }) => parts))
+        refuse(parts[0], describeNode(node), 'it joins several axes');
+      continue;
+    }
+    const producers = produce(atom);
+    const here = describeNode(node);
+    if (readers.get(atom)!.size > 1) {
+      refuse(atom, here, 'more than one matrix reads it');
+      continue;
+    }
+    if (leaves(rows).includes(atom)) {
+      refuse(atom, here, 'the same matrix produces it');
+      continue;
+    }
+    const stream = leaves(rows);
+    if (!producers.some(({ reads }) => leaves(reads).some((one) => stream.includes(one)))) {
+      refuse(
+        atom,
+        here,
+        'what it makes does not go back to where its producers read, so the module has no bypass',
+      );
+      continue;
+    }
+    const kind = batched.has(atom) ? 'attention' : 'mlp';
+    const id = `${kind}.${blocks.filter((block) => block.kind === kind).length}`;
+    const columns = columnsOf(contracted, atom);
+    const first = consumers[0];
+    const bias = biasOf(first, index.uses, found);
+    const consumer: Consumer = {
+      nodeIndex: nodeIndex.get(node)!,
+      node: node.name || describeNode(node),
+      weight: first.weight,
+      axis: first.axis,
+      rows: sizeOfAxis(rows)!,
+      cols: sizeOfAxis(contracted)!,
+      input: node.inputs[first.input],
+      output: node.outputs[0],
+      ...(bias && { bias }),
+    };
+    const queryHeads = parts.filter((one) => one !== atom && batched.has(one));
+    const perStructure = queryHeads.reduce((product, one) => product * one.size!, 1);
+    blocks.push({
+      id,
+      kind,
+      structures: atom.size!,
+      columns,
+      ...(kind === 'attention'
+        ? { headDim: columns[0].length / perStructure, queryHeadsPerStructure: perStructure }
+        : { gated: producers.reduce((sum, { times }) => sum + times, 0) > consumers.length }),
+      consumer,
+      producers: producers.map(({ node, weight, axis }) => ({
+        node: node.name || describeNode(node),
+        weight,
+        axis,
+      })),
+      coupled: uses.get(atom)!.coupled,
+      uses: consumers.length,
+    });
+    sites.set(id, { atom, consumers });
+  }
+  return { blocks, refused: [...refused.values()], sites };
+}
+
+/** Columns of the contracted axis that each structure owns. */
+function columnsOf(contracted: Axis, atom: Atom): number[][] {
+  const shared = new Set(keptSlices(contracted, (one) => (one === atom ? [] : undefined)));
+  return Array.from({ length: atom.size! }, (_, i) =>
+    keptSlices(contracted, (one) => (one === atom ? [i] : undefined)).filter((column) => !shared.has(column)),
+  );
+}
+
+/** By atom: the matrices that produce it, and the other tensors that must be sliced with it. */
+function usesByAtom(graph: Graph, found: Found) {
+  type Made = { node: Node; weight: string; axis: number; key: string; reads: Axis; times: number };
+  const all = new Map<Atom, { producers: Made[]; coupled: Coupled[] }>();
+  const of = (atom: Atom) => {
+    const known = all.get(atom) ?? { producers: [], coupled: [] };
+    all.set(atom, known);
+    return known;
+  };
+  const weights = new Map(
+    found.contractions.map((one) => [`${one.weightInput} ${one.node.outputs[0]}`, one]),
+  );
+  for (const node of graph.nodes) {
+    node.inputs.forEach((name, input) => {
+      const key = `${input} ${node.outputs[0]}`;
+      const axes = found.operands.get(key);
+      if (!axes) return;
+      const contraction = weights.get(key);
+      axes.forEach((one, axis) => {
+        const atoms = leaves(one);
+        for (const atom of new Set(atoms)) {
+          const times = atoms.filter((other) => other === atom).length;
+          if (contraction && leaves(contraction.rows).includes(atom)) {
+            const { weight, contracted: reads } = contraction;
+            of(atom).producers.push({
+              node,
+              weight,
+              axis: 1 - contraction.axis,
+              key: `${contraction.axis} ${weight}`,
+              reads,
+              times,
+            });
+          } else if (!contraction)
+            of(atom).coupled.push({ initializer: found.biasOf(name)?.name ?? name, axis });
+        }
+      });
+    });
+  }
+  return all;
+}
+
+/** The vector added to what a consumer makes: Gemm's own, the next Add's, or a fused normalisation's. */
+function biasOf(
+  { node, rows }: Contraction,
+  uses: (value: string) => readonly { readonly node: Node; readonly position: number }[],
+  found: Found,
+): string | undefined {
+  const vector = (owner: Node, input: number) => {
+    const axes = found.operands.get(`${input} ${owner.outputs[0]}`);
+    if (axes?.length !== 1 || sizeOfAxis(axes[0]) !== sizeOfAxis(rows)) return undefined;
+    return found.biasOf(owner.inputs[input])?.name;
+  };
+  if (node.opType === 'Gemm') return vector(node, 2);
+  const [next, ...others] = uses(node.outputs[0]);
+  if (!next || others.length > 0) return undefined;
+  if (next.node.opType === 'Add') return vector(next.node, 1 - next.position);
+  if (next.node.opType === 'SkipLayerNormalization') return vector(next.node, 4);
+  if (next.node.opType === 'SkipSimplifiedLayerNormalization') return vector(next.node, 3);
+  return undefined;
+}

@@ -1,0 +1,124 @@
+/**
+ * The same graph with other consuming matrices: masked ones, which are the oracle of every cut, or refitted ones.
+ * @module
+ */
+import { cloneModel, freshName, newNode } from '../onnx/edit.ts';
+import type { Model, Node } from '../onnx/model.ts';
+import { storedTensor } from '../onnx/stored.ts';
+import { indexGraph } from '../onnx/walk.ts';
+import { clear } from '../tensor/slice.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { Analysis } from './analyse.ts';
+import type { Removal } from './block.ts';
+import { checked } from './cut.ts';
+
+/** The model with the consuming matrices' columns of removed structures at zero. A cut model must equal it. */
+export function mask(model: Model, analysis: Analysis, removal: Removal): Model {
+  let result = model;
+  for (const [id, gone] of checked(analysis, removal)) {
+    const { columns } = analysis.blocks.find((block) => block.id === id)!;
+    const zero = [...gone].flatMap((structure) => columns[structure]);
+    result = editConsumers(result, analysis, id, (weight, axis) => clear(weight, axis, zero));
+  }
+  return result;
+}
+
+/** The model with other consuming matrices, and biases: full size, in the stored orientation. */
+export function replaceConsumers(
+  model: Model,
+  analysis: Analysis,
+  weights: ReadonlyMap<string, { readonly weight: Tensor; readonly bias?: Tensor }>,
+): Model {
+  let result = model;
+  for (const [id, { weight, bias }] of weights) {
+    result = editConsumers(result, analysis, id, () => weight, bias);
+  }
+  return result;
+}
+
+/**
+ * Changes a block's consuming matrix wherever the block reads it, copy-on-write: other readers of the same
+ * initializer keep what they have.
+ */
+export function editConsumers(
+  model: Model,
+  analysis: Analysis,
+  id: string,
+  edit: (weight: Tensor, axis: 0 | 1) => Tensor,
+  bias?: Tensor,
+): Model {
+  const result = cloneModel(model);
+  const { consumers } = analysis.sites.get(id)!;
+  const { consumer } = analysis.blocks.find((block) => block.id === id)!;
+  const nodes = new Map(result.graph.nodes.map((node) => [node.outputs[0], node]));
+  const readers = consumers.map((one) => ({ node: nodes.get(one.node.outputs[0])!, input: one.weightInput }));
+  const stored = leafOf(result, readers[0]);
+  replaceLeaf(result, readers, edit(result.graph.initializers.get(stored)!.tensor(), consumer.axis));
+  if (bias && consumer.bias !== undefined) {
+    const index = indexGraph(result.graph);
+    const biased = consumers.map((one): Reader => {
+      const node = nodes.get(one.node.outputs[0])!;
+      const next = index.uses(node.outputs[0])[0]?.node;
+      const owner = node.opType === 'Gemm' && node.inputs[2] ? node : next;
+      const input = owner.inputs.findIndex((_, i) =>
+        reaches(result, { node: owner, input: i }, consumer.bias!),
+      );
+      return { node: owner, input };
+    });
+    replaceLeaf(result, biased, bias);
+  }
+  return result;
+}
+
+interface Reader {
+  readonly node: Node;
+  readonly input: number;
+}
+
+/** The initializer behind an input, through Identity, Transpose and Cast, and the nodes on the way. */
+function pathOf(model: Model, { node, input }: Reader): { leaf: string; path: Node[] } {
+  const path: Node[] = [];
+  let leaf = node.inputs[input];
+  while (!model.graph.initializers.has(leaf)) {
+    const maker = model.graph.nodes.find((one) => one.outputs.includes(leaf));
+    if (!maker || maker.inputs.length === 0) break;
+    path.push(maker);
+    leaf = maker.inputs[0];
+  }
+  return { leaf, path };
+}
+
+const leafOf = (model: Model, reader: Reader): string => pathOf(model, reader).leaf;
+
+function reaches(model: Model, reader: Reader, name: string): boolean {
+  return leafOf(model, reader) === name;
+}
+
+function replaceLeaf(model: Model, readers: readonly Reader[], value: Tensor): void {
+  const { graph } = model;
+  const { leaf } = pathOf(model, readers[0]);
+  const ours = new Set(readers.map(({ node, input }) => `${input} ${node.outputs[0]}`));
+  const index = indexGraph(graph);
+  const owned = (name: string): boolean =>
+    !index.isOutput(name) &&
+    index.uses(name).every(({ node, position }) => {
+      if (ours.has(`${position} ${node.outputs[0]}`)) return true;
+      return ['Identity', 'Cast', 'Transpose'].includes(node.opType) && owned(node.outputs[0]);
+    });
+  if (owned(leaf)) {
+    graph.initializers.set(leaf, storedTensor(value));
+    return;
+  }
+  const name = freshName(graph, leaf);
+  graph.initializers.set(name, storedTensor(value));
+  for (const reader of readers) {
+    let from = name;
+    for (const step of pathOf(model, reader).path.reverse()) {
+      const output = freshName(graph, step.outputs[0]);
+      const copy = newNode(step.opType, [from, ...step.inputs.slice(1)], [output], step.attributes);
+      graph.nodes.splice(graph.nodes.indexOf(reader.node), 0, copy);
+      from = output;
+    }
+    reader.node.inputs[reader.input] = from;
+  }
+}

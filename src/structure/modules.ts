@@ -1,0 +1,118 @@
+/**
+ * Removing a whole module: what its consuming matrix made is zero, so only the output bias stays. It joins the next
+ * residual addition, which broadcasts it; where there is none, it is expanded to the shape of a value that has the same axes.
+ * @module
+ */
+import { freshName, insertNodes, newNode, removeDeadNodes, replaceUses } from '../onnx/edit.ts';
+import type { Model, Node } from '../onnx/model.ts';
+import { storedTensor } from '../onnx/stored.ts';
+import { floatAttribute, type GraphIndex, indexGraph, type Use } from '../onnx/walk.ts';
+import { zeros } from '../tensor/tensor.ts';
+import { type Analysis, operandKey } from './analyse.ts';
+import { type Atom, type Axes, leaves, sameAxis, sizeOfAxis } from './axes.ts';
+
+/**
+ * Takes the consuming matrix that makes `output` out of the model, and with it all that only it needs.
+ * @returns false when no other value has the shape of `output`; the model is then as it was
+ */
+export function removeModule(model: Model, analysis: Analysis, atom: Atom, output: string): boolean {
+  const { graph } = model;
+  const index = indexGraph(graph);
+  const node = index.producer(output)!.node;
+  const gemm = node.opType === 'Gemm' && node.inputs[2] !== undefined && node.inputs[2] !== '';
+  if (gemm && floatAttribute(node, 'beta', 1) !== 1) return false;
+  const state: State = {
+    value: output,
+    axes: analysis.values.get(output)!,
+    ...(gemm && { bias: node.inputs[2] }),
+  };
+  for (let use = onlyUse(index, state.value); use; use = onlyUse(index, state.value)) {
+    const residual = joins(analysis, state, use);
+    if (residual) {
+      if (state.bias === undefined) replaceUses(graph, use.node.outputs[0], residual);
+      else use.node.inputs[use.position] = state.bias;
+      if (state.bias === undefined && index.isOutput(use.node.outputs[0])) break;
+      removeDeadNodes(graph);
+      return true;
+    }
+    if (!passes(model, analysis, state, use)) break;
+  }
+  return expand(model, analysis, atom, state);
+}
+
+/** The value that stands for the module's result, and the vector that it is everywhere. */
+interface State {
+  value: string;
+  axes: Axes;
+  bias?: string;
+}
+
+function onlyUse(index: GraphIndex, value: string): Use | undefined {
+  const uses = index.uses(value);
+  return uses.length === 1 && !index.isOutput(value) && uses[0].owner === uses[0].node ? uses[0] : undefined;
+}
+
+const sameAxes = (a: Axes | undefined, b: Axes | undefined) =>
+  a !== undefined && b !== undefined && a.length === b.length && a.every((one, i) => sameAxis(one, b[i]));
+
+/** The other side of an addition to a value of the same shape. */
+function joins(analysis: Analysis, { axes }: State, { node, position }: Use): string | undefined {
+  if (node.opType !== 'Add') return undefined;
+  const other = node.inputs[1 - position];
+  return sameAxes(analysis.values.get(other), axes) ? other : undefined;
+}
+
+/** Follows the vector through an addition of another one, or a change of layout that leaves the last axis alone. */
+function passes(model: Model, analysis: Analysis, state: State, { node, position }: Use): boolean {
+  const [next] = node.outputs;
+  const axes = analysis.values.get(next);
+  if (!axes || position < 0) return false;
+  const last = state.axes.at(-1)!;
+  if (node.opType === 'Add') {
+    const other = node.inputs[1 - position];
+    const vector = analysis.operands.get(operandKey(node, 1 - position));
+    if (!vector || vector.length > 1 || model.graph.initializers.get(other)?.shape.length === 0) return false;
+    if (sizeOfAxis(vector[0] ?? []) !== sizeOfAxis(last)) return false;
+    if (state.bias === undefined) state.bias = other;
+    else {
+      const sum = freshName(model.graph, `${other}_sum`);
+      insertNodes(model.graph, [newNode('Add', [state.bias, other], [sum])]);
+      state.bias = sum;
+    }
+  } else if (!['Reshape', 'Transpose', 'Identity', 'Dropout'].includes(node.opType) || position !== 0)
+    return false;
+  if (!sameAxis(axes.at(-1) ?? [], last)) return false;
+  state.value = next;
+  state.axes = axes;
+  return true;
+}
+
+/** Writes the vector out in full, in the shape of a value that exists without the module. */
+function expand(model: Model, analysis: Analysis, atom: Atom, { value, axes, bias }: State): boolean {
+  const { graph } = model;
+  const outside = (name: string) => !analysis.values.get(name)?.flatMap(leaves).includes(atom);
+  const at = graph.nodes.findIndex((node) => node.outputs.includes(value));
+  const others = indexOf(graph.nodes[at + 1] ? graph.nodes.slice(0, at) : graph.nodes.slice(0, at));
+  const like = others.find((name) => outside(name) && sameAxes(analysis.values.get(name), axes));
+  if (like === undefined) return false;
+  const info = graph.valueInfo.get(value)?.type;
+  const weight = graph.nodes[at].inputs
+    .map((name) => graph.initializers.get(name))
+    .find((one) => one !== undefined);
+  const type = weight?.type ?? info ?? 'float32';
+  const [shape, full] = [freshName(graph, `${value}_shape`), freshName(graph, `${value}_bias`)];
+  let vector = bias;
+  if (vector === undefined) {
+    vector = freshName(graph, `${value}_zero`);
+    graph.initializers.set(vector, storedTensor(zeros(type as 'float32', [sizeOfAxis(axes.at(-1)!)!])));
+  }
+  insertNodes(graph, [newNode('Shape', [like], [shape]), newNode('Expand', [vector, shape], [full])]);
+  replaceUses(graph, value, full);
+  removeDeadNodes(graph);
+  return true;
+}
+
+/** Values by their makers, the latest first. */
+function indexOf(nodes: readonly Node[]): string[] {
+  return nodes.flatMap((node) => node.outputs).toReversed();
+}

@@ -1,0 +1,346 @@
+/**
+ * Making a graph hold for other sizes of its cut atoms: operands sliced copy-on-write, and every size that a node
+ * reads written anew. A new size is a number (`cut`) or a value computed at run time (`parametrise`); all else is shared.
+ *
+ * Shape arithmetic goes on computing what it computed in the dense model: a Shape of a cut value is given the old
+ * sizes, so that whatever else depends on it (a softmax's scale, say) stays as it was, and only the
+ * nodes whose results hold a cut atom are told the new ones.
+ * @module
+ */
+import { freshNames, insertNodes, newNode, removeDeadNodes, renameValue } from '../onnx/edit.ts';
+import type { Attribute, Model, Node, StoredTensor } from '../onnx/model.ts';
+import { storedTensor } from '../onnx/stored.ts';
+import { indexGraph, intAttribute, intsAttribute, tensorAttribute } from '../onnx/walk.ts';
+import { tensor } from '../tensor/tensor.ts';
+import { type Analysis, nodeKey } from './analyse.ts';
+import { type Atom, type Axes, type Axis, factors, leaves, measure, sizeOfAxis } from './axes.ts';
+
+/** A size: a number, or the name of an int64 value of shape [1]. */
+export type Count = number | string;
+
+export interface Plan {
+  /** How many slices of a cut atom stay; undefined for atoms that are not cut. */
+  count(atom: Atom): Count | undefined;
+  /** Brings the slices of a stored tensor that stay into the graph, under `name`, which is free. */
+  leaf(name: string, original: string, stored: StoredTensor, axes: Axes): void;
+  /** The slices of an axis that stay, as an int64 value, for operands that are computed. */
+  indices(of: Axis): string;
+}
+
+/** A graph that is being rewritten. */
+export interface Draft {
+  readonly model: Model;
+  readonly fresh: (hint: string) => string;
+  readonly added: Node[];
+  /** An int64 vector as an initializer, shared between its readers. */
+  ints(values: readonly number[]): string;
+  op(opType: string, inputs: readonly string[], attributes?: [string, Attribute][]): string;
+}
+
+export function draftOf(model: Model): Draft {
+  const fresh = freshNames(model.graph);
+  const added: Node[] = [];
+  const known = new Map<string, string>();
+  return {
+    model,
+    fresh,
+    added,
+    ints(values) {
+      const key = values.join();
+      const name = known.get(key) ?? fresh('sizes');
+      known.set(key, name);
+      const data = BigInt64Array.from(values, BigInt);
+      model.graph.initializers.set(name, storedTensor(tensor('int64', [values.length], data)));
+      return name;
+    },
+    op(opType, inputs, attributes = []) {
+      const name = fresh(opType);
+      added.push(newNode(opType, inputs, [name], attributes));
+      return name;
+    },
+  };
+}
+
+/** Puts the added nodes in their places. */
+export function settle(draft: Draft): void {
+  insertNodes(draft.model.graph, draft.added.splice(0));
+}
+
+const axisAttribute = (value: number): [string, Attribute] => ['axis', { kind: 'int', value: BigInt(value) }];
+
+/** Rewrites the draft in place for the plan's sizes. */
+export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
+  const { graph } = draft.model;
+  const isCut = (of: Axis) => leaves(of).some((atom) => plan.count(atom) !== undefined);
+  const nodes = new Map(graph.nodes.map((node) => [nodeKey(node), node]));
+  const sizes = arithmetic(draft, plan);
+  const slicer = slicing(draft, analysis, plan, isCut);
+
+  for (const [key, axes] of analysis.operands) {
+    const space = key.indexOf(' ');
+    const node = nodes.get(key.slice(space + 1));
+    if (!node || !axes.some(isCut)) continue;
+    const input = Number(key.slice(0, space));
+    node.inputs[input] = slicer.derive(node.inputs[input], axes);
+  }
+  const vectors = new Map<string, string>();
+  for (const { node: key, where, items } of analysis.targets) {
+    const node = nodes.get(key);
+    if (!node || !items.some((item) => item?.some(isCut))) continue;
+    if (typeof where === 'string')
+      setAttribute(
+        node,
+        where,
+        items.map((item) => item && sizes.total(item)),
+      );
+    else {
+      const old = node.inputs[where];
+      const changed = items.map((item, i) =>
+        item?.some(isCut) ? sizes.resized(item, () => elements(draft, analysis, old)(i, i + 1)) : undefined,
+      );
+      const memo = `${old} ${changed.join()}`;
+      const renewed = vectors.get(memo) ?? assemble(draft, changed, elements(draft, analysis, old));
+      vectors.set(memo, renewed);
+      node.inputs[where] = renewed;
+    }
+  }
+  settle(draft);
+  removeDeadNodes(graph);
+  preserveShapes(draft, analysis, isCut, sizes);
+  restate(draft.model, analysis, isCut, sizes);
+  removeDeadNodes(graph);
+  slicer.rename();
+}
+
+/** Sizes of axes under the plan, as numbers where they are, else as nodes that compute them. */
+function arithmetic(draft: Draft, plan: Plan) {
+  const value = (count: Count) => (typeof count === 'number' ? draft.ints([count]) : count);
+  const binary =
+    (opType: string, fold: (a: number, b: number) => number) =>
+    (a: Count, b: Count): Count => {
+      if (typeof a === 'number' && typeof b === 'number') return fold(a, b);
+      if (opType === 'Mul' && a === 1) return b;
+      if (opType !== 'Add' && b === 1) return a;
+      return draft.op(opType, [value(a), value(b)]);
+    };
+  const [times, plus] = [binary('Mul', (a, b) => a * b), binary('Add', (a, b) => a + b)];
+  const over = binary('Div', (a, b) => a / b);
+  const size = (of: Axis) =>
+    measure<Count>(of, { one: 1, times, plus, number: (n) => n, of: (atom) => plan.count(atom) });
+  const numbered = (of: Axis) => factors(of).filter((atom) => atom.size !== undefined);
+  const open = (of: Axis) => factors(of).length > numbered(of).length;
+  const total = (of: readonly Axis[]): Count => of.map(size).reduce(plus, 0);
+  return {
+    total,
+    open,
+    /** The new size; where a factor has no number, the old size at run time, times new over old. */
+    resized(of: readonly Axis[], old: () => string): Count {
+      if (!of.some(open)) return total(of);
+      const [before, now] = [sizeOfAxis(numbered(of[0]))!, size(numbered(of[0]))];
+      return over(times(old(), now), before);
+    },
+    /** The old size, from the new one at run time. */
+    restored(of: Axis, now: () => string): Count {
+      if (!open(of)) return sizeOfAxis(of)!;
+      return over(times(now(), sizeOfAxis(numbered(of))!), size(numbered(of)));
+    },
+  };
+}
+
+/** Reads items of an integer vector without computing them again where they stand alone already. */
+function elements(draft: Draft, analysis: Analysis, vector: string) {
+  const { graph } = draft.model;
+  const maker =
+    graph.nodes.find((node) => node.outputs.includes(vector)) ??
+    draft.added.find((node) => node.outputs.includes(vector));
+  const single = (name: string) => {
+    const known = analysis.values.get(name) ?? graph.initializers.get(name)?.shape.map((size) => [{ size }]);
+    if (known) return known.length === 1 && sizeOfAxis(known[0]) === 1;
+    const constant = graph.nodes.find((node) => node.outputs.includes(name));
+    return constant?.opType === 'Constant' && tensorAttribute(constant, 'value')?.shape.join() === '1';
+  };
+  const apart = maker?.opType === 'Concat' && maker.inputs.every(single) ? maker.inputs : undefined;
+  return (from: number, to: number): string => {
+    if (apart && to === from + 1) return apart[from];
+    if (apart) return draft.op('Concat', apart.slice(from, to), [axisAttribute(0)]);
+    return draft.op('Slice', [vector, draft.ints([from]), draft.ints([to])]);
+  };
+}
+
+/** A vector of new items, and of the old ones where `changed` is undefined. */
+function assemble(
+  draft: Draft,
+  changed: readonly (Count | undefined)[],
+  old: (from: number, to: number) => string,
+  output?: string,
+): string {
+  const parts: string[] = [];
+  for (let i = 0; i < changed.length; ) {
+    const kind = typeof changed[i];
+    let end = i + 1;
+    while (end < changed.length && typeof changed[end] === kind && kind !== 'string') end++;
+    if (kind === 'string') parts.push(changed[i] as string);
+    else if (kind === 'number') parts.push(draft.ints(changed.slice(i, end) as number[]));
+    else parts.push(old(i, end));
+    i = end;
+  }
+  if (parts.length === 1 && output === undefined) return parts[0];
+  const name = output ?? draft.fresh('sizes');
+  draft.added.push(
+    parts.length === 1
+      ? newNode('Identity', parts, [name])
+      : newNode('Concat', parts, [name], [axisAttribute(0)]),
+  );
+  return name;
+}
+
+/** An attribute takes numbers only. */
+export class FixedSizeError extends Error {}
+
+function setAttribute(node: Node, name: string, items: readonly (Count | undefined)[]): void {
+  if (items.some((item) => typeof item === 'string')) {
+    throw new FixedSizeError(`${node.opType}'s attribute ${name} cannot be computed at run time`);
+  }
+  const values = items.map((item) => BigInt(item as number));
+  const isList = node.attributes.get(name)?.kind === 'ints';
+  node.attributes.set(name, isList ? { kind: 'ints', value: values } : { kind: 'int', value: values[0] });
+}
+
+/** Lets Shape tell the sizes of the dense model, where anything still asks for one that is cut. */
+function preserveShapes(
+  draft: Draft,
+  analysis: Analysis,
+  isCut: (of: Axis) => boolean,
+  sizes: ReturnType<typeof arithmetic>,
+): void {
+  const { graph } = draft.model;
+  const index = indexGraph(graph);
+  for (const node of graph.nodes) {
+    if (node.opType !== 'Shape' || node.domain !== '') continue;
+    const all = analysis.values.get(node.inputs[0]);
+    if (!all?.some(isCut)) continue;
+    const axes = all.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', all.length));
+    const asked = (reader: Node) =>
+      picks(draft.model, reader, axes.length)?.some((i) => isCut(axes[i])) ?? true;
+    const [old] = node.outputs;
+    if (!index.uses(old).some(({ node: reader }) => asked(reader)) && !index.isOutput(old)) continue;
+    const now = draft.fresh(old);
+    node.outputs[0] = now;
+    const read = (from: number, to: number) => draft.op('Slice', [now, draft.ints([from]), draft.ints([to])]);
+    const items = axes.map((one, i) => (isCut(one) ? sizes.restored(one, () => read(i, i + 1)) : undefined));
+    assemble(draft, items, read, old);
+  }
+  settle(draft);
+}
+
+/** Which items of a vector a Gather or a Slice takes, where constants say so. */
+function picks(model: Model, node: Node, length: number): number[] | undefined {
+  const constant = (input: number) => {
+    const name = node.inputs[input];
+    const maker = model.graph.nodes.find((one) => one.outputs.includes(name));
+    const stored = model.graph.initializers.get(name) ?? (maker && tensorAttribute(maker, 'value'));
+    return stored && Array.from(stored.tensor().data as ArrayLike<bigint>, Number);
+  };
+  const all = Array.from({ length }, (_, i) => i);
+  if (node.opType === 'Gather') return constant(1)?.map((i) => (i < 0 ? i + length : i));
+  if (node.opType !== 'Slice' || node.inputs[4]) return undefined;
+  const [start, end] = [constant(1)?.[0], constant(2)?.[0]];
+  return start === undefined || end === undefined ? undefined : all.slice(start, end);
+}
+
+/** Declared shapes of cut values: exporters write them, and a stale one stops the model from loading. */
+function restate(
+  model: Model,
+  analysis: Analysis,
+  isCut: (of: Axis) => boolean,
+  sizes: ReturnType<typeof arithmetic>,
+): void {
+  const { valueInfo } = model.graph;
+  for (const [name, info] of valueInfo) {
+    const axes = analysis.values.get(name);
+    if (!axes?.some(isCut) || !info.shape) continue;
+    const shape = info.shape.map((dim, i) => {
+      if (!axes[i] || !isCut(axes[i])) return dim;
+      const size = sizes.open(axes[i]) ? undefined : sizes.total([axes[i]]);
+      return typeof size === 'number' ? size : undefined;
+    });
+    valueInfo.set(name, { ...info, shape });
+  }
+}
+
+/** Slices operands copy-on-write: equal slices of one tensor are one tensor, and unsliced readers keep theirs. */
+function slicing(draft: Draft, analysis: Analysis, plan: Plan, isCut: (of: Axis) => boolean) {
+  const { graph } = draft.model;
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  const numbers = new Map<Atom, number>();
+  const describe = (of: Axis): string =>
+    factors(of)
+      .map((atom) => {
+        if (plan.count(atom) !== undefined) {
+          if (!numbers.has(atom)) numbers.set(atom, numbers.size);
+          return `#${numbers.get(atom)}`;
+        }
+        return atom.parts?.kind === 'sum' ? `(${atom.parts.terms.map(describe).join('+')})` : atom.size;
+      })
+      .join('·');
+  const derived = new Map<string, string>();
+  const leafs = new Map<string, string[]>();
+  const derive = (name: string, axes: Axes): string => {
+    if (!axes.some(isCut)) return name;
+    const memo = `${name} ${axes.map(describe).join()}`;
+    const known = derived.get(memo);
+    if (known) return known;
+    const result = make(name, axes);
+    derived.set(memo, result);
+    return result;
+  };
+  const make = (name: string, axes: Axes): string => {
+    const maker = producers.get(name);
+    const constant = maker?.opType === 'Constant' ? tensorAttribute(maker, 'value') : undefined;
+    const stored = graph.initializers.get(name) ?? constant;
+    if (stored && !analysis.values.has(name)) {
+      const sliced = draft.fresh(name);
+      plan.leaf(sliced, name, stored, axes);
+      leafs.set(name, [...(leafs.get(name) ?? []), sliced]);
+      return sliced;
+    }
+    const back = maker && !analysis.values.has(name) ? before(maker, axes) : undefined;
+    if (maker && back) {
+      const output = draft.fresh(name);
+      const [input, ...others] = maker.inputs;
+      draft.added.push({
+        ...maker,
+        name: output,
+        inputs: [derive(input, back), ...others],
+        outputs: [output],
+      });
+      return output;
+    }
+    return axes.reduce(
+      (value, one, i) =>
+        isCut(one) ? draft.op('Gather', [value, plan.indices(one)], [axisAttribute(i)]) : value,
+      name,
+    );
+  };
+  return {
+    derive,
+    /** A tensor that lives on in one sliced form only keeps its name. */
+    rename() {
+      const read = new Set(graph.nodes.flatMap((node) => node.inputs));
+      const declared = new Set(graph.inputs.map(({ name }) => name));
+      for (const [original, [only, ...others]] of leafs) {
+        const alive = graph.initializers.has(original) || producers.get(original)?.opType === 'Constant';
+        if (alive || others.length > 0 || !read.has(only) || declared.has(only)) continue;
+        renameValue(graph, only, original);
+      }
+    },
+  };
+}
+
+/** The axes of a layout operator's input, given its output's. */
+function before(maker: Node, axes: Axes): Axes | undefined {
+  if (maker.opType === 'Identity' || maker.opType === 'Cast') return axes;
+  if (maker.opType !== 'Transpose') return undefined;
+  const perm = intsAttribute(maker, 'perm') ?? axes.map((_, i) => axes.length - 1 - i);
+  return axes.map((_, i) => axes[perm.indexOf(i)]);
+}
