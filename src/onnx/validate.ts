@@ -16,7 +16,7 @@ const knownDomains: ReadonlySet<string> = new Set([
   'com.microsoft.nchwc',
 ]);
 
-const limits = { nodes: 1_000_000, depth: 16, rank: 64, elements: 2 ** 48 } as const;
+const limits = { nodes: 1_000_000, depth: 8, rank: 64, elements: 2 ** 48 } as const;
 
 /** @throws InputError naming the node or value that is wrong. */
 export function validateModel(model: Model): void {
