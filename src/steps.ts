@@ -1,0 +1,236 @@
+import type { Config } from './config.ts';
+import type { Batch } from './data/batch.ts';
+import { crossEntropy } from './evaluate/losses.ts';
+import { type Dataset, type Machine, type OpenedModel, timingFeeds } from './job.ts';
+import type { Progress } from './progress.ts';
+import { openCandidates, transpose } from './prune/candidates.ts';
+import { type BlockLevels, buildLevels, openLevels } from './prune/database.ts';
+import { calibrate } from './prune/hessian.ts';
+import { openKernels } from './prune/kernels.ts';
+import { type LatencyEntry, latencyTable, timesOf } from './prune/latency.ts';
+import { lossPriors, sampleCount } from './prune/sensitivity.ts';
+import { type Assignment, type Candidate, search } from './prune/spdy.ts';
+import { measureRounds } from './runtime/compare.ts';
+import type { Stages } from './stages.ts';
+import type { Analysis } from './structure/analyse.ts';
+import type { Block } from './structure/block.ts';
+import { random } from './tensor/random.ts';
+import { median } from './tensor/statistics.ts';
+import { tensor } from './tensor/tensor.ts';
+
+/** What all steps share. */
+export interface Work {
+  readonly opened: OpenedModel;
+  readonly analysis: Analysis;
+  readonly machine: Machine;
+  readonly config: Config;
+  readonly stages: Stages;
+  readonly progress: Progress;
+}
+
+export interface LatencyProfile {
+  readonly entries: readonly LatencyEntry[];
+  /** The whole dense model, and what no block accounts for. */
+  readonly modelMs: number;
+  readonly fixedMs: number;
+}
+
+/** The name of the dense model in rounds. */
+export const DENSE = 'dense';
+/** Fresh processes that time the dense model for the table, around the blocks' timing. */
+const DENSE_ROUNDS = 3;
+
+/** Times every block at every level, and the whole dense model. */
+export function profileStep({
+  opened,
+  analysis,
+  machine,
+  config,
+  stages,
+  progress,
+}: Work): Promise<LatencyProfile> {
+  const key = [machine.hardware.fingerprint, machine.session, opened.sha256, config.shape];
+  return stages.json('profile', key, async () => {
+    const feeds = timingFeeds(opened, config);
+    const whole = () =>
+      measureRounds([{ name: DENSE, file: opened.folder.modelFile }], DENSE_ROUNDS, {
+        ...machine.session,
+        feeds,
+        progress,
+      });
+    const before = await whole();
+    const entries = await latencyTable(opened.model, analysis, feeds, { ...machine.session, progress });
+    const modelMs = median([...before, ...(await whole())].map(({ medianMs }) => medianMs[DENSE]));
+    const blocksMs = analysis.blocks.reduce((sum, { id }) => sum + timesOf(entries, id)[0], 0);
+    // Blocks alone are now and then slower than inside the model; then the model's time is all theirs, in proportion.
+    const fixedMs = Math.max(0, modelMs - blocksMs);
+    const scale = Math.min(1, modelMs / blocksMs);
+    return { entries: entries.map((entry) => scaled(entry, scale)), modelMs, fixedMs };
+  });
+}
+
+function scaled(entry: LatencyEntry, by: number): LatencyEntry {
+  const rows = entry.rows.map(({ kept, medianMs, low, high }) => ({
+    kept,
+    medianMs: medianMs * by,
+    low: low * by,
+    high: high * by,
+  }));
+  return { ...entry, rows };
+}
+
+/** Moments of so many bytes are gathered in one pass over the calibration rows. */
+const MOMENT_BYTES = 512 * 2 ** 20;
+
+/** One OBS pass per block: the weights and the error of every level. */
+export async function databaseStep(work: Work, calibration: Dataset): Promise<BlockLevels[]> {
+  const { opened, analysis, machine, config, stages, progress } = work;
+  const keyOf = (block: Block) => [
+    opened.sha256,
+    block,
+    calibration.sha256,
+    config.damping,
+    machine.session.provider,
+  ];
+  const nameOf = (block: Block) => `levels-${block.id}`;
+  const missing = analysis.blocks.filter((block) => !stages.has(nameOf(block), keyOf(block)));
+  const folders = new Map<string, string>();
+  await using kernels = openKernels(machine.session);
+  const initializer = (name: string) => opened.model.graph.initializers.get(name)!.tensor();
+  const batches = calibration.batches.map((batch) => ({ feeds: batch.feeds, mask: maskOf(batch) }));
+  for (const chunk of chunked(missing, ({ consumer }) => consumer.cols ** 2 * 8, MOMENT_BYTES)) {
+    const ids = chunk.map(({ id }) => id);
+    const moments = await calibrate(opened.model, analysis, ids, batches, { ...machine.session, progress });
+    const task = progress.task('pruning blocks', chunk.length);
+    for (const block of chunk) {
+      const folder = await stages.folder(nameOf(block), keyOf(block), async (partial) => {
+        const { weight, bias, axis, rows, cols } = block.consumer;
+        const stored = initializer(weight).data as Float32Array;
+        const wt = axis === 0 ? stored : transpose(stored, rows, cols);
+        const own = moments.get(block.id)!;
+        const given = bias === undefined ? undefined : (initializer(bias).data as Float32Array);
+        const used = await buildLevels(block, wt, given, own, config.damping, kernels, partial);
+        if (used !== config.damping) {
+          progress.warn(`${block.id}: the Hessian needed damping ${used} instead of ${config.damping}`);
+        }
+      });
+      folders.set(block.id, folder);
+      moments.delete(block.id);
+      task.advance(1, block.id);
+    }
+    task.done();
+  }
+  for (const block of analysis.blocks) {
+    if (folders.has(block.id)) continue;
+    folders.set(block.id, await stages.folder(nameOf(block), keyOf(block), async () => {}));
+  }
+  return analysis.blocks.map(({ id }) => openLevels(folders.get(id)!));
+}
+
+function maskOf({ shape, mask }: Batch) {
+  return tensor('float32', [...shape], Float32Array.from(mask));
+}
+
+function* chunked<T>(items: readonly T[], sizeOf: (item: T) => number, limit: number): Generator<T[]> {
+  let chunk: T[] = [];
+  let size = 0;
+  for (const item of items) {
+    if (chunk.length > 0 && size + sizeOf(item) > limit) {
+      yield chunk;
+      [chunk, size] = [[], 0];
+    }
+    chunk.push(item);
+    size += sizeOf(item);
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+/** The calibration loss of candidates. */
+export interface Objective extends AsyncDisposable {
+  /**
+   * The mean loss over the calibration rows.
+   * @returns +∞ as soon as it is certain to exceed `bound`
+   */
+  loss(assignment: Assignment, bound?: number): Promise<number>;
+  /** Priors of every block and level, see `search`. */
+  readonly priors: readonly (readonly (readonly number[])[])[];
+}
+
+/** Opens the session that all candidates share, and measures what the search starts from. */
+export async function openObjective(
+  { opened, analysis, machine, config, stages, progress }: Work,
+  databases: readonly BlockLevels[],
+  calibration: Dataset,
+  key: unknown,
+): Promise<Objective> {
+  const chosen = calibration.batches;
+  const rows = chosen.reduce((sum, batch) => sum + batch.rows.length, 0);
+  const output = opened.model.graph.outputs[0].name;
+  const candidates = await openCandidates(opened.model, analysis, databases, machine.session);
+  const loss = async (assignment: Assignment, bound = Number.POSITIVE_INFINITY) => {
+    let sum = 0;
+    for (const batch of chosen) {
+      const logits = await candidates.run(assignment, batch.feeds, output);
+      sum += crossEntropy(logits.data as Float32Array, batch.labels) * batch.rows.length;
+      if (sum > bound * rows) return Number.POSITIVE_INFINITY;
+    }
+    return sum / rows;
+  };
+  const levels = databases.map((database) => database.levels);
+  const measured = await stages.json('sensitivity', [key, config.search.rows], async () => {
+    const task = progress.task('measuring what each block is worth', sampleCount(levels));
+    const priors = await lossPriors(levels, loss, () => task.advance());
+    task.done();
+    return priors;
+  });
+  const errors = levels.map((row) => row.map(({ error }) => error));
+  return {
+    loss,
+    priors: [errors, measured],
+    [Symbol.asyncDispose]: () => candidates[Symbol.asyncDispose](),
+  };
+}
+
+export interface Found extends Candidate {
+  readonly assignment: Assignment;
+  readonly loss: number;
+  readonly evaluations: number;
+}
+
+/**
+ * Searches the assignment whose predicted speedup is `goal`.
+ * @returns null when none is that fast
+ */
+export function searchStep(
+  { config, stages, progress, analysis }: Work,
+  profile: LatencyProfile,
+  objective: Objective,
+  key: unknown,
+  { goal, steps, starts }: { goal: number; steps: number; starts: readonly Candidate[] },
+): Promise<Found | null> {
+  const times = analysis.blocks.map(({ id }) => timesOf(profile.entries, id));
+  const budget = profile.modelMs / goal - profile.fixedMs;
+  const dependsOn = [key, times, budget, steps, starts, config.search];
+  return stages.json(`search-${goal.toFixed(3)}`, dependsOn, async () => {
+    const inits = Math.round(steps / 4);
+    const task = progress.task(`searching for ${goal.toFixed(2)}×`, steps + starts.length);
+    const found = await search(
+      { priors: objective.priors, times, budget, starts, evaluate: objective.loss },
+      { inits, steps: steps - inits },
+      random(config.search.seed),
+      (best) => task.advance(1, `loss ${best.toFixed(4)}`),
+    );
+    task.done();
+    return found ?? null;
+  });
+}
+
+/** What the latency table promises for an assignment. */
+export function predictedSpeedup(
+  { analysis }: Work,
+  { entries, modelMs, fixedMs }: LatencyProfile,
+  assignment: Assignment,
+): number {
+  const blocksMs = analysis.blocks.reduce((sum, { id }, b) => sum + timesOf(entries, id)[assignment[b]], 0);
+  return modelMs / (fixedMs + blocksMs);
+}

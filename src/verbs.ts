@@ -1,0 +1,139 @@
+/**
+ * The verbs beside `run`: each opens what it needs, does one thing, and returns what the command line prints.
+ * @module
+ */
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Config } from './config.ts';
+import { openFolder } from './data/folder.ts';
+import { InputError } from './errors.ts';
+import { evaluateClassification } from './evaluate/classification.ts';
+import { type Score, score } from './evaluate/score.ts';
+import { openDataset, openMachine, openModelFolder, prunableBlocks, timingFeeds } from './job.ts';
+import { openModel } from './onnx/load.ts';
+import { saveModel } from './onnx/save.ts';
+import type { Progress } from './progress.ts';
+import { type Comparison, compareModels } from './runtime/compare.ts';
+import type { Hardware } from './runtime/hardware.ts';
+import { openSession } from './runtime/session.ts';
+import { openStages } from './stages.ts';
+import { type LatencyProfile, profileStep } from './steps.ts';
+import { analyse } from './structure/analyse.ts';
+import type { Block, Refusal } from './structure/block.ts';
+import { checkedCut } from './verify.ts';
+
+/** What can be removed, in forward order, and what is refused and why. */
+export async function inspect(
+  path: string,
+): Promise<{ readonly blocks: readonly Omit<Block, 'columns'>[]; readonly refused: readonly Refusal[] }> {
+  const { blocks, refused } = analyse(await openModel(openFolder(path).modelFile));
+  return { blocks: blocks.map(({ columns, ...block }) => block), refused };
+}
+
+/** What shape a cut is checked on. */
+const CHECK_SHAPE = { batch: 2, sequence: 16 };
+
+/**
+ * Removes the named structures as they are, checks the result against the masked model, and writes it.
+ * @param removal block id → indices along the consuming matrix; all of them remove the module
+ */
+export async function cutModel(
+  path: string,
+  removal: Readonly<Record<string, readonly number[]>>,
+  outputFile: string,
+): Promise<{ readonly file: string; readonly maxAbsDiff: number; readonly removed: Record<string, number> }> {
+  const opened = await openModelFolder(path);
+  const analysis = prunableBlocks(opened);
+  for (const [id, indices] of Object.entries(removal)) {
+    const block = analysis.blocks.find((known) => known.id === id);
+    if (block === undefined) {
+      throw new InputError(
+        `cut: the model has no block "${id}", expected one of ${analysis.blocks.map((known) => known.id).join(', ')}. ` +
+          'Name blocks as `ziplm inspect` lists them.',
+      );
+    }
+    const wrong = indices.find(
+      (index, at) => !(index >= 0 && index < block.structures) || indices.indexOf(index) < at,
+    );
+    if (wrong !== undefined) {
+      throw new InputError(
+        `cut: ${id} holds ${block.structures} structures, expected distinct indices 0 to ${block.structures - 1}, got ${wrong}` +
+          `${indices.filter((index) => index === wrong).length > 1 ? ' twice' : ''}. Correct the file given to --remove.`,
+      );
+    }
+  }
+  const folder = dirname(resolve(outputFile));
+  if (!existsSync(folder)) {
+    throw new InputError(
+      `cut: --output ${outputFile}: there is no folder ${folder}. Make it, or choose another place.`,
+    );
+  }
+  const feeds = timingFeeds(opened, { shape: CHECK_SHAPE, search: { seed: 0 } });
+  const wanted = new Map(Object.entries(removal).filter(([, indices]) => indices.length > 0));
+  const { model, maxAbsDiff } = await checkedCut(opened.model, analysis, wanted, [feeds], {});
+  await saveModel(model, outputFile);
+  const removed = Object.fromEntries(Object.entries(removal).map(([id, indices]) => [id, indices.length]));
+  return { file: outputFile, maxAbsDiff, removed };
+}
+
+/** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape. */
+export async function compare(
+  dense: string,
+  others: readonly string[],
+  config: Config,
+  progress: Progress,
+): Promise<Comparison> {
+  const opened = await openModelFolder(dense);
+  const files = [opened.folder.modelFile, ...others.map((path) => openFolder(path).modelFile)];
+  const { session } = await openMachine(config, progress);
+  return compareModels(files, {
+    ...session,
+    feeds: timingFeeds(opened, config),
+    rounds: config.rounds,
+    progress,
+  });
+}
+
+/** The task's metric on the evaluation rows, with its interval. */
+export async function evaluate(
+  path: string,
+  config: Config,
+  progress: Progress,
+): Promise<{ readonly metric: Score; readonly rows: number }> {
+  const opened = await openModelFolder(path);
+  const data = await openDataset(opened, config, 'evaluation', progress);
+  const { session: options } = await openMachine(config, progress);
+  await using session = await openSession(opened.folder.modelFile, options);
+  const classes = opened.folder.config?.labels?.length;
+  const found = await evaluateClassification(session, data.batches, { classes, progress });
+  const seed = config.search.seed;
+  const metric = score(found.predictions, found.labels, config.metric, { classes: found.classes, seed });
+  return { metric, rows: data.labels.length };
+}
+
+/** The hardware's fingerprint and the latency table. */
+export async function profile(
+  config: Config,
+  output: string,
+  progress: Progress,
+): Promise<{
+  readonly hardware: Hardware;
+  readonly provider: string;
+  readonly shape: Config['shape'];
+  readonly latencyTable: LatencyProfile['entries'];
+  readonly fixedMs: number;
+  readonly modelMs: number;
+}> {
+  const opened = await openModelFolder(config.model);
+  const analysis = prunableBlocks(opened);
+  const machine = await openMachine(config, progress);
+  const stages = openStages(join(output, '.work'), progress);
+  const { entries, ...whole } = await profileStep({ opened, analysis, machine, config, stages, progress });
+  return {
+    hardware: machine.hardware,
+    provider: machine.session.provider,
+    shape: config.shape,
+    latencyTable: entries,
+    ...whole,
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * Mask equivalence: a cut model must give what the uncut one gives with the removed structures' columns at zero.
+ * Checked on the model itself before anything is written, so that a wrong cut never leaves the program.
+ * @module
+ */
+import { encodeModel } from './onnx/encode.ts';
+import type { Model } from './onnx/model.ts';
+import { openSession, type SessionOptions } from './runtime/session.ts';
+import type { Analysis } from './structure/analyse.ts';
+import type { Removal } from './structure/block.ts';
+import { cut } from './structure/cut.ts';
+import { mask } from './structure/mask.ts';
+import type { Tensor } from './tensor/tensor.ts';
+
+/** Largest difference allowed, as a share of the largest output (or of 1, where outputs are small). */
+const TOLERANCE = { float16: 2e-2, bfloat16: 1e-1, other: 1e-4 };
+
+export interface CheckedCut {
+  readonly model: Model;
+  /** Over all outputs of all feeds. */
+  readonly maxAbsDiff: number;
+}
+
+/**
+ * Cuts a model and checks the result against the masked model on `feeds`.
+ * @throws Error when they differ: the cut is wrong, which is a bug
+ */
+export async function checkedCut(
+  model: Model,
+  analysis: Analysis,
+  removal: Removal,
+  feeds: readonly Readonly<Record<string, Tensor>>[],
+  options: SessionOptions,
+): Promise<CheckedCut> {
+  const smaller = cut(model, analysis, removal);
+  const expected = await outputsOf(mask(model, analysis, removal), feeds, options);
+  const got = await outputsOf(smaller, feeds, options);
+  let maxAbsDiff = 0;
+  for (const [i, outputs] of expected.entries()) {
+    for (const [name, want] of Object.entries(outputs)) {
+      const { difference, largest } = compare(want, got[i][name], name);
+      const tolerance = TOLERANCE[want.type as keyof typeof TOLERANCE] ?? TOLERANCE.other;
+      if (!(difference <= tolerance * Math.max(1, largest))) {
+        throw new Error(
+          `cut: the output "${name}" of the cut model differs from the masked model's by ${difference.toExponential(2)}, ` +
+            `expected at most ${tolerance}. Nothing was written; please report it with the model's exporter and version.`,
+        );
+      }
+      maxAbsDiff = Math.max(maxAbsDiff, difference);
+    }
+  }
+  return { model: smaller, maxAbsDiff };
+}
+
+/** Runs a model that exists in memory only, and lets it go. */
+async function outputsOf(
+  model: Model,
+  feeds: readonly Readonly<Record<string, Tensor>>[],
+  options: SessionOptions,
+): Promise<Record<string, Tensor>[]> {
+  await using session = await openSession(encodeModel(model), options);
+  const out: Record<string, Tensor>[] = [];
+  for (const feed of feeds) {
+    out.push(
+      await session.run(
+        Object.fromEntries(Object.entries(feed).filter(([name]) => session.inputs.includes(name))),
+      ),
+    );
+  }
+  return out;
+}
+
+function compare(want: Tensor, got: Tensor, name: string): { difference: number; largest: number } {
+  if (want.shape.join() !== got.shape.join()) {
+    throw new Error(
+      `cut: the output "${name}" is [${got.shape}], expected [${want.shape}] as before the cut. Nothing was written.`,
+    );
+  }
+  const [a, b] = [numbers(want), numbers(got)];
+  let difference = 0;
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) {
+    const [x, y] = [Number(a[i]), Number(b[i])];
+    if (Object.is(x, y) || x === y) continue;
+    difference = Math.max(difference, Math.abs(x - y));
+    if (Number.isNaN(x - y)) return { difference: Number.NaN, largest };
+    largest = Math.max(largest, Math.abs(x));
+  }
+  return { difference, largest };
+}
+
+/** The elements as numbers; 16-bit floats are held as bit patterns. */
+function numbers({ type, data }: Tensor): ArrayLike<number | bigint> {
+  if (type !== 'float16') return data;
+  const bits = data as Uint16Array<ArrayBuffer>;
+  return new Float16Array(bits.buffer, bits.byteOffset, bits.length);
+}
