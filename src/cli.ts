@@ -14,6 +14,7 @@ import { complaintOf, examples, pick, withFlags, written } from './flags.ts';
 import { type RunRecord, readRecord } from './record.ts';
 import { comparisonText, evaluationText, inspectionText, profileText } from './tables.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
+import { version } from './version.ts';
 
 type Flags = Readonly<Record<string, unknown>>;
 type Format = 'text' | 'markdown' | 'html';
@@ -141,7 +142,10 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
       const removal = readRemoval(String(flags.remove));
       const { cutModel } = await import('./ziplm.ts');
       const result = await cutModel(model, removal, file);
-      return { json: result, text: `Wrote ${file}` };
+      return {
+        json: result,
+        text: `Wrote ${file}, which differs from the masked model by ${result.maxAbsDiff.toExponential(1)} at most.`,
+      };
     },
   )
     .requiredOption('--remove <file>', 'JSON: {"attention.0": [0, 3], "mlp.0": [1, 5]}')
@@ -272,10 +276,6 @@ function readRemoval(file: string): Record<string, number[]> {
       );
   }
   return value as Record<string, number[]>;
-}
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 }
 
 if (import.meta.main) {

@@ -18,7 +18,7 @@ export const floors: readonly (readonly string[])[] = [
   ['job.ts'],
   ['steps.ts'],
   ['family.ts'],
-  ['verbs.ts'],
+  ['verbs.ts', 'story.ts'],
   ['ziplm.ts'],
   ['report/', 'github/'],
   ['terminal.ts', 'tables.ts', 'flags.ts', 'exit.ts'],
