@@ -14,7 +14,7 @@ export interface Outcome {
 /** @param onStart receives the process, to send it signals */
 export function ziplm(
   args: readonly string[],
-  { cwd, onStart }: { cwd?: string; onStart?: (child: ChildProcess) => void } = {},
+  { cwd, onStart }: { cwd?: string; onStart?: (child: ChildProcess) => Promise<void> } = {},
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -28,6 +28,9 @@ export function ziplm(
     });
     child.on('error', reject);
     child.on('close', (code, signal) => resolve({ code: code ?? signal, stdout, stderr }));
-    onStart?.(child);
+    onStart?.(child).catch((error) => {
+      child.kill('SIGKILL');
+      reject(error);
+    });
   });
 }
