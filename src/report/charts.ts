@@ -5,7 +5,7 @@
  */
 import type { LatencyEntry, RunRecord, TargetRecord } from '../record.ts';
 import { plain } from './escape.ts';
-import { change, decimal, metricStyle, metricValue, milliseconds, ratio, signed, times } from './format.ts';
+import { change, metricStyle, metricValue, milliseconds, ratio, times } from './format.ts';
 import {
   axis,
   crossBars,
@@ -14,13 +14,12 @@ import {
   line,
   MARKS,
   niceRange,
-  RULE,
   SERIES,
   SOFT,
   SURFACE,
   spread,
   symbol,
-  tickDigits,
+  tick,
   upright,
 } from './marks.ts';
 import type { Picture } from './svg.ts';
@@ -56,7 +55,12 @@ export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: num
   ];
   const xs = points.flatMap((p) => p.xs).concat(targets.map((t) => t.target));
   const ys = points.flatMap((p) => [p.metric.low * scale, p.metric.high * scale]);
-  const xRange = niceRange(Math.min(...xs), Math.max(...xs) * 1.03, width < 500 ? 4 : 8);
+  const nice = niceRange(Math.min(...xs), Math.max(...xs), width < 500 ? 4 : 8);
+  // Room for the last label, without a whole empty step.
+  const xRange = {
+    ...nice,
+    max: Math.max(...xs) + (Math.max(...xs) - nice.min) * (width < 500 ? 0.16 : 0.06),
+  };
   const yRange = niceRange(Math.min(...ys), Math.max(...ys), 6);
   const order = [...points].sort((a, b) => a.x - b.x);
   const option = {
@@ -66,13 +70,13 @@ export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: num
       name: 'measured speedup',
       nameGap: 28,
       splitLine: { show: false },
-      axisLabel: { formatter: (v: number) => `${Number(v.toFixed(3))}×` },
+      axisLabel: { showMaxLabel: false, formatter: (v: number) => `${Number(v.toFixed(3))}×` },
     }),
     yAxis: axis({
       ...yRange,
       name: width < 500 ? '' : name,
       nameGap: 42,
-      axisLabel: { formatter: (v: number) => `${decimal(v, tickDigits(yRange.interval))}${suffix}` },
+      axisLabel: { formatter: (v: number) => `${tick(v)}${suffix}` },
     }),
     series: [
       ...targets.map((t) =>
@@ -81,7 +85,7 @@ export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: num
             [t.target, yRange.min],
             [t.target, yRange.max],
           ],
-          RULE,
+          'var(--guide)',
           'dashed',
           1.5,
         ),
@@ -105,7 +109,7 @@ export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: num
       ...points.map((p) =>
         crossBars(p.x, p.metric.value * scale, p.xs, [p.metric.low * scale, p.metric.high * scale], p.color),
       ),
-      ...points.map((p) => ({
+      ...points.map((p, i) => ({
         type: 'scatter',
         silent: true,
         z: 5,
@@ -114,7 +118,8 @@ export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: num
         label: {
           show: true,
           position: 'right',
-          offset: [2, -12],
+          // On a phone neighbours stand too close for one line of labels.
+          offset: [2, width < 500 && i % 2 === 1 ? 12 : -12],
           color: INK,
           fontSize: FONT,
           fontWeight: 600,
@@ -152,7 +157,7 @@ export function promiseAgainstMeasurement(record: RunRecord, id: string, width: 
       ...range,
       name: 'above or below the target',
       nameGap: 28,
-      axisLabel: { formatter: (v: number) => `${signed(v, tickDigits(range.interval))}%` },
+      axisLabel: { formatter: (v: number) => `${v > 0 ? '+' : ''}${tick(v)}%` },
     }),
     yAxis: axis({
       type: 'category',
@@ -164,21 +169,23 @@ export function promiseAgainstMeasurement(record: RunRecord, id: string, width: 
     series: [
       upright(0),
       ...targets.map((t, row) =>
-        crossBars(
-          off(t.speedup.median, t),
-          row,
-          [off(t.speedup.low, t), off(t.speedup.high, t)],
-          [row, row],
+        line(
+          [
+            [off(t.speedup.low, t), row],
+            [off(t.speedup.high, t), row],
+          ],
           SERIES[0],
-          3,
+          'solid',
+          10,
+          0.28,
         ),
       ),
       {
         type: 'scatter',
         silent: true,
         z: 3,
-        symbolSize: 4,
-        itemStyle: { color: SERIES[0], opacity: 0.45 },
+        symbolSize: 5,
+        itemStyle: { color: SERIES[0], opacity: 0.8 },
         data: targets.flatMap((t, row) => (t.roundSpeedups ?? []).map((r) => [off(r, t), row])),
       },
       ...targets.map((t, row) => ({
@@ -243,7 +250,7 @@ export function keptStructures(record: RunRecord, id: string, width: number): Pi
       ...kinds.map((kind, k) => ({
         text: `${KIND_WORDS[kind].block}: ${KIND_WORDS[kind].structures}`,
         left: left + (side ? k * (panel + gap) : 0),
-        top: side ? 0 : k * block,
+        top: 3 + (side ? 0 : k * block),
         padding: 0,
         textStyle: { color: INK, fontSize: 13, fontWeight: 600 },
       })),
@@ -337,7 +344,7 @@ export function latencyTable(
     title: {
       text: 'ms per block',
       left: 0,
-      top: 0,
+      top: 3,
       padding: 0,
       textStyle: { color: SOFT, fontSize: FONT, fontWeight: 400 },
     },
@@ -346,11 +353,12 @@ export function latencyTable(
       max: Math.max(widest, 1),
       name: `${structures} kept`,
       nameGap: 28,
+      axisLabel: { formatter: tick },
       splitLine: { show: false },
     }),
     yAxis: axis({
       ...yRange,
-      axisLabel: { formatter: (v: number) => decimal(v, tickDigits(yRange.interval)) },
+      axisLabel: { formatter: tick },
     }),
     series: entries.flatMap((entry, i) => {
       const rows = [...entry.rows].sort((a, b) => a.kept - b.kept);
@@ -367,7 +375,7 @@ export function latencyTable(
           silent: true,
           z: 5,
           symbolSize: 8,
-          itemStyle: { color: color(i), borderColor: SURFACE, borderWidth: 1.5 },
+          itemStyle: { color: color(i), borderColor: SURFACE, borderWidth: 1.5, opacity: 1 },
           data: usedWidths(record, entry).flatMap((kept) =>
             rows.filter((r) => r.kept === kept).map((r) => [kept, r.medianMs]),
           ),

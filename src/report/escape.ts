@@ -5,6 +5,8 @@
  */
 
 const MAX_LENGTH = 300;
+/** Shown for a string of which nothing is left, so that a sentence or a list keeps its shape. */
+const EMPTY = '(empty)';
 /** Stops GitHub's filters, which look at rendered text and so see through entities and backslashes. */
 const BREAK = '\u200b';
 
@@ -18,6 +20,7 @@ export function plain(outside: string, maxLength: number = MAX_LENGTH): string {
     .replace(/[\p{Cf}\p{Cs}\p{Co}\p{Default_Ignorable_Code_Point}]/gu, '')
     .replace(/\s+/gu, ' ')
     .trim();
+  if (line === '') return EMPTY;
   const characters = [...line];
   return characters.length > maxLength ? `${characters.slice(0, maxLength - 1).join('')}…` : line;
 }
@@ -59,7 +62,7 @@ const MARKDOWN: Readonly<Record<string, string>> = {
  */
 export function markdown(outside: string, maxLength?: number): string {
   return plain(outside, maxLength)
-    .replace(/[@$]|#(?=\w)|:(?=\S)|(?<=\bGH)-(?=\d)|(?<=www)\./gi, (c) => `${c}${BREAK}`)
+    .replace(/[@$]|#(?=\w)|:(?=\S)|(?<=\bGH)-(?=\d)|(?<=www)(?=\.)/gi, (c) => `${c}${BREAK}`)
     .replace(/[&<>|\\`*_[\]{}~#]/g, (c) => MARKDOWN[c])
     .replace(/^[-+]|(?<=^\d+)[.)](?=\s|$)/, (c) => `\\${c}`);
 }

@@ -36,6 +36,7 @@ import {
   headline,
   methodFacts,
   notes,
+  overview,
   parametersOf,
   proofs,
   ratioInterval,
@@ -70,7 +71,7 @@ export function renderHtml(records: RunRecord | readonly RunRecord[]): string {
     '</head>',
     '<body>',
     '<main>',
-    ...(merged.length > 1 ? [overview(merged)] : []),
+    ...(merged.length > 1 ? [contents(merged)] : []),
     ...chapters,
     '</main>',
     '</body>',
@@ -79,26 +80,12 @@ export function renderHtml(records: RunRecord | readonly RunRecord[]): string {
   ].join('\n');
 }
 
-function overview(records: readonly RunRecord[]): string {
-  const rows = records.map((record, i) => {
-    const met = record.targets.filter((t) => t.status === 'met');
-    const best = met.toSorted((a, b) => b.target - a.target)[0];
-    return [
-      `<a href="#r${i}"><bdi>${html(record.name)}</bdi></a>`,
-      setting(record, html),
-      `${met.length} of ${record.targets.length}`,
-      best === undefined ? '' : `${ratio(best.speedup.median)} ${ratioInterval(best.speedup)}`,
-      best === undefined
-        ? ''
-        : `${html(metricStyle(best.metric.name).label)} ${metricValue(best.metric)} (${change(best.metric)})`,
-    ];
-  });
+function contents(records: readonly RunRecord[]): string {
+  const [header, ...rows] = overview(records, bdi);
+  const linked = rows.map(([name, ...rest], i) => [`<a href="#r${i}">${name}</a>`, ...rest]);
   return (
     `<header class="overview"><p class="eyebrow">ZipLM report</p><h1>${records.length} models</h1></header>` +
-    card(
-      '',
-      grid(['model', 'measured on', 'targets met', 'fastest met', 'with'], rows, 'The models of this report'),
-    )
+    card('', grid(header, linked, 'The models of this report'))
   );
 }
 
@@ -163,7 +150,8 @@ function tile(t: TargetRecord, record: RunRecord): string {
     `<section class="tile"><p class="asked">asked: ${times(t.target)}</p>` +
     `<p class="big">${ratio(t.speedup.median)}</p><p class="interval">${ratioInterval(t.speedup)}</p>` +
     `<p>${status(t.status)}</p>` +
-    `<p class="facts">${html(label, 40)} ${metricValue(t.metric)} <span class="soft">(${change(t.metric)}${withinNoise(t.metric) ? ', within noise' : ''})</span><br>` +
+    `<p class="facts">${html(label, 40)} ${metricValue(t.metric)} <span class="soft">(${change(t.metric)})</span><br>` +
+    `${withinNoise(t.metric) ? '<span class="soft">within noise</span><br>' : ''}` +
     `${bytes(t.bytes)} <span class="soft">(${relative(t.bytes, record.dense.bytes)})</span></p></section>`
   );
 }
@@ -186,12 +174,13 @@ function accuracyCard(record: RunRecord, id: string): string {
 }
 
 function promiseCard(record: RunRecord, id: string): string {
+  const rounds = record.targets.some((t) => t.roundSpeedups !== undefined);
   return card(
     'Asked, predicted, measured',
     figure(
       (w, part) => promiseAgainstMeasurement(record, `${id}-promise-${part}`, w),
       WIDE,
-      `${legend(record)} <span class="key predicted" aria-hidden="true"></span> predicted by the latency table. A target is met where the whole interval lies right of the line.`,
+      `${legend(record)} <span class="key predicted" aria-hidden="true"></span> predicted by the latency table. ${rounds ? 'Small dots are the rounds. ' : ''}A target is met where the whole interval lies right of the line.`,
     ),
   );
 }
@@ -228,7 +217,6 @@ function results(record: RunRecord): string {
       'measured speedup',
       html(label, 40),
       `change${points && ', points'}`,
-      'latency',
       'parameters',
       'size',
       'status',
@@ -240,18 +228,16 @@ function results(record: RunRecord): string {
         ratio(1),
         `${metricValue(dense.metric)} ${metricInterval(dense.metric)}`,
         '',
-        milliseconds(dense.latencyMs.median),
         quantity(dense.parameters),
         bytes(dense.bytes),
         '',
-        code(record.model.file),
+        '',
       ],
       ...record.targets.map((t) => [
         times(t.target),
         `<strong>${ratio(t.speedup.median)}</strong> ${ratioInterval(t.speedup)}`,
         `${metricValue(t.metric)} ${metricInterval(t.metric)}`,
         `${change(t.metric)} ${changeInterval(t.metric)}`,
-        milliseconds(t.latencyMs.median),
         parametersOf(t, record),
         sizeOf(t, record),
         status(t.status),
@@ -309,7 +295,7 @@ function timings(record: RunRecord): string {
   const total = stages.reduce((sum, [, s]) => sum + s, 0);
   const rows = stages.map(
     ([stage, s]) =>
-      `<dt>${html(stage)}</dt><dd><span class="bar" style="--share:${((s / longest) * 100).toFixed(1)}%"></span>${duration(s)}${record.reused.includes(stage) ? ' <span class="soft">(reused)</span>' : ''}</dd>`,
+      `<dt>${html(stage)}</dt><dd><span class="bar" style="--share:${(s / longest).toFixed(3)}"></span><span>${duration(s)}${record.reused.includes(stage) ? ' <span class="soft">(reused)</span>' : ''}</span></dd>`,
   );
   return `<dl class="timings">${rows.join('')}<dt>all stages</dt><dd><strong>${duration(total)}</strong></dd></dl>`;
 }

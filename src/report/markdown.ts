@@ -25,6 +25,7 @@ import {
   headline,
   methodFacts,
   notes,
+  overview,
   parametersOf,
   proofs,
   ratioInterval,
@@ -41,7 +42,14 @@ const MAX_SENTENCE = 1000;
 /** One record, or several merged (a section each), as Markdown that ends with a line break. */
 export function renderMarkdown(records: RunRecord | readonly RunRecord[]): string {
   const merged = mergeRecords([records].flat());
-  return `${merged.map((record) => section(record).join('\n\n')).join('\n\n---\n\n')}\n`;
+  const sections = merged.map((record) => section(record).join('\n\n'));
+  return `${[...contents(merged), ...sections].join('\n\n---\n\n')}\n`;
+}
+
+function contents(records: readonly RunRecord[]): string[] {
+  if (records.length < 2) return [];
+  const rows = overview(records, markdown).map((row) => [...row]);
+  return [`### ZipLM: ${records.length} models\n\n${markdownTable(rows)}`];
 }
 
 function section(record: RunRecord): string[] {

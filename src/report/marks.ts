@@ -55,8 +55,8 @@ export function symbol(
     symbol: mark.symbol,
     symbolSize: mark.size,
     itemStyle: mark.filled
-      ? { color, borderColor: SURFACE, borderWidth: 1.5 }
-      : { color: SURFACE, borderColor: color, borderWidth: 2.5 },
+      ? { color, borderColor: SURFACE, borderWidth: 1.5, opacity: 1 }
+      : { color: SURFACE, borderColor: color, borderWidth: 2.5, opacity: 1 },
   };
 }
 
@@ -158,8 +158,7 @@ export function niceRange(
   };
 }
 
-/** Decimals that tell neighbouring ticks apart. */
-export function tickDigits(interval: number): number {
-  const digits = String(interval).split('.')[1]?.length ?? 0;
-  return Math.min(digits, 6);
+/** An axis label: as many decimals as the tick needs, a true minus sign. */
+export function tick(value: number): string {
+  return String(Number(value.toPrecision(6))).replace('-', '\u2212');
 }

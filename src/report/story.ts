@@ -101,6 +101,28 @@ export function setting(record: RunRecord, safe: Escape): string {
   );
 }
 
+/** What several records come to: a header, and a row for each, ready to show. */
+export function overview(records: readonly RunRecord[], safe: Escape): readonly (readonly string[])[] {
+  return [
+    ['model', 'measured on', 'targets met', 'fastest met', 'with'],
+    ...records.map((record) => {
+      const met = record.targets.filter((t) => t.status === 'met');
+      const best = met.toSorted((a, b) => b.target - a.target)[0];
+      return [
+        safe(record.name),
+        setting(record, safe),
+        `${met.length} of ${record.targets.length}`,
+        ...(best === undefined
+          ? ['', '']
+          : [
+              `${ratio(best.speedup.median)} ${ratioInterval(best.speedup)}`,
+              `${safe(metricStyle(best.metric.name).label)} ${metricValue(best.metric)} (${change(best.metric)})`,
+            ]),
+      ];
+    }),
+  ];
+}
+
 /** A heading and its `name: value` lines. Names are ours or escaped; values are ready to show. */
 export interface Facts {
   readonly title: string;

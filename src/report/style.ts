@@ -4,12 +4,12 @@
  */
 
 const LIGHT = `
-  --page: #f6f6f4; --surface: #ffffff; --ink: #17181c; --ink-2: #565861; --ink-3: #8b8d96; --rule: #e3e3e0; --ghost: #eeeeeb;
+  --page: #f6f6f4; --surface: #ffffff; --ink: #17181c; --ink-2: #565861; --ink-3: #8b8d96; --rule: #e3e3e0; --guide: #b9bac0; --ghost: #eeeeeb;
   --series-1: #2566d8; --series-2: #0b8f83; --series-3: #7a55e8; --series-4: #c8680a;
   --met: #12743a; --met-soft: #e2f3e8; --missed: #b3261e; --missed-soft: #fbe6e4; --inconclusive: #8a5a00; --inconclusive-soft: #fbf0d9;`;
 
 const DARK = `
-  --page: #111214; --surface: #1a1b1f; --ink: #f0f0ef; --ink-2: #b3b4bb; --ink-3: #7d7f88; --rule: #2e3036; --ghost: #26282d;
+  --page: #111214; --surface: #1a1b1f; --ink: #f0f0ef; --ink-2: #b3b4bb; --ink-3: #7d7f88; --rule: #2e3036; --guide: #565962; --ghost: #2a2c32;
   --series-1: #6ba4ff; --series-2: #3cc4b4; --series-3: #ab93ff; --series-4: #f0a04b;
   --met: #5fd08a; --met-soft: #15301f; --missed: #ff8a80; --missed-soft: #3a1b19; --inconclusive: #e8b857; --inconclusive-soft: #33280f;`;
 
@@ -31,7 +31,7 @@ h3 { margin: 0 0 8px; font-size: 14px; overflow-wrap: anywhere; }
 .setting { margin: 0; }
 .caption { margin: 12px 0 0; max-width: 62em; }
 .soft { color: var(--ink-2); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 12px; margin-bottom: 20px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; margin-bottom: 20px; }
 .tile, .card { background: var(--surface); border: 1px solid var(--rule); border-radius: 12px; }
 .tile { padding: 16px 18px; }
 .tile p { margin: 0; }
@@ -58,8 +58,9 @@ svg text { font-family: inherit; font-variant-numeric: tabular-nums; }
 .key + .key, .caption .key:not(:first-child) { margin-left: 10px; }
 .scroll { overflow-x: auto; margin: 0 -24px; padding: 0 24px; }
 .scroll:focus-visible { outline: 2px solid var(--series-1); outline-offset: -2px; }
-table { width: 100%; border-collapse: collapse; font-size: 13.5px; }
-th, td { padding: 8px 14px 8px 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: baseline; white-space: nowrap; }
+table { width: 100%; border-collapse: collapse; font-size: 13px; }
+th, td { padding: 8px 12px 8px 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: baseline; white-space: nowrap; }
+th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--ink-2); font-size: 12.5px; font-weight: 500; }
 tbody tr:last-child > * { border-bottom: 0; }
 code { font: 12.5px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
@@ -69,7 +70,8 @@ dt { color: var(--ink-2); overflow-wrap: anywhere; }
 dd { margin: 0; overflow-wrap: anywhere; }
 dt:has(code) { max-width: 22em; }
 dl + .scroll { margin-top: 20px; }
-.bar { display: block; width: var(--share); min-width: 2px; height: 6px; margin: 8px 0 2px; border-radius: 3px; background: var(--series-1); }
+.timings dd { display: flex; align-items: center; gap: 10px; }
+.bar { flex: none; width: calc(var(--share) * 55%); min-width: 2px; height: 8px; border-radius: 3px; background: var(--series-1); }
 ul { margin: 0; padding-left: 1.2em; }
 li { overflow-wrap: anywhere; }
 details { margin-top: 14px; }

@@ -18,12 +18,13 @@ import {
   times,
 } from './format.ts';
 import { mergeRecords } from './merge.ts';
-import { headline, notes, parametersOf, ratioInterval, setting } from './story.ts';
+import { headline, notes, overview, parametersOf, ratioInterval, setting } from './story.ts';
 
 /** One record, or several merged, as text that ends with a line break. */
 export function renderText(records: RunRecord | readonly RunRecord[]): string {
   const merged = mergeRecords([records].flat());
-  return `${merged.map(one).join(`\n${'─'.repeat(80)}\n\n`)}`;
+  const contents = merged.length < 2 ? [] : [`${table(overview(merged, plain)).join('\n')}\n`];
+  return [...contents, ...merged.map(one)].join(`\n${'─'.repeat(80)}\n\n`);
 }
 
 function one(record: RunRecord): string {

@@ -227,13 +227,20 @@ export const sample: RunRecord = {
   warnings: ['2.1 GB of memory were free, less than three times what the run held at its peak.'],
 };
 
-/** The sample with strings from outside replaced wherever the schema allows free text. */
-export function hostile(text: string): RunRecord {
+/** A record small enough to render hundreds of times: one target, two blocks, a row each. */
+export const small: RunRecord = {
+  ...sample,
+  targets: sample.targets.slice(2, 3).map((t) => ({ ...t, blocks: [t.blocks[0], t.blocks[6]] })),
+  latencyTable: sample.latencyTable.map((entry) => ({ ...entry, rows: entry.rows.slice(0, 2) })),
+};
+
+/** A record with one string from outside wherever the schema allows free text. */
+export function hostile(text: string, record: RunRecord = small): RunRecord {
   return {
-    ...sample,
+    ...record,
     name: text,
     hardware: {
-      ...sample.hardware,
+      ...record.hardware,
       cpu: text,
       os: text,
       fingerprint: text,
@@ -242,15 +249,15 @@ export function hostile(text: string): RunRecord {
     versions: { node: text, onnxruntime: text, ziplm: text },
     provider: text,
     configuration: { [text]: text },
-    model: { ...sample.model, file: text },
-    dense: { ...sample.dense, metric: { ...sample.dense.metric, name: text } },
-    targets: sample.targets.map((t) => ({
+    model: { ...record.model, file: text },
+    dense: { ...record.dense, metric: { ...record.dense.metric, name: text } },
+    targets: record.targets.map((t) => ({
       ...t,
       file: `${t.target}x/${text.replace(/[\\:\0]/g, '').replace(/\.\./g, '')}`,
       metric: { ...t.metric, name: text },
       blocks: t.blocks.map((b) => ({ ...b, id: `${b.id}${text}` })),
     })),
-    latencyTable: sample.latencyTable.map((entry) => ({ ...entry, signature: text, blocks: [text] })),
+    latencyTable: record.latencyTable.map((entry) => ({ ...entry, signature: text, blocks: [text] })),
     refused: [{ at: text, reason: text }],
     seconds: { [text]: 1 },
     reused: [text],
