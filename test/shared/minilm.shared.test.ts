@@ -23,7 +23,8 @@ async function json(...args: string[]) {
 
 test('inspect finds six layers of 12 heads of 32 and of 1,536 neurons, in forward order', async () => {
   const { blocks, refused } = await json('inspect', join(model, 'model.onnx'));
-  expect(refused).toEqual([]);
+  // Only what spans the residual stream stays out of reach.
+  for (const { reason } of refused) expect(reason).toMatch(/^The axis of 384 /);
   expect(blocks.map(({ id }: { id: string }) => id)).toEqual(
     [0, 1, 2, 3, 4, 5].flatMap((layer) => [`attention.${layer}`, `mlp.${layer}`]),
   );
