@@ -15,7 +15,17 @@ import {
   stringAttribute,
   tensorAttribute,
 } from '../onnx/walk.ts';
-import { type Atom, type Axes, type Axis, axis, factors, freeze, sizeOfAxis, unify } from './axes.ts';
+import {
+  type Atom,
+  type Axes,
+  type Axis,
+  axis,
+  factors,
+  freeze,
+  sameAxis,
+  sizeOfAxis,
+  unify,
+} from './axes.ts';
 import type { Block, Refusal } from './block.ts';
 import { type Contraction, findBlocks, type Site } from './blocks.ts';
 import { isElementwise, type Operation, opaque, ruleOf } from './rules.ts';
@@ -41,6 +51,8 @@ export interface Analysis {
   /** The axes of operands that have their own: constants, and tables that several layers share. */
   readonly operands: ReadonlyMap<string, Axes>;
   readonly targets: readonly Target[];
+  /** The axes of each integer input that tokens or their mask may come in: [batch, sequence]. */
+  readonly tokenInputs: readonly Axes[];
 }
 
 /** The identity of a node: names of values are unique, names of nodes are not. */
@@ -204,7 +216,32 @@ export function analyse(model: Model): Analysis {
     mixed,
     biasOf: facts.leaf,
   });
-  return { ...found, values, operands, targets };
+  const tokenInputs = model.graph.inputs.flatMap(({ name, type }) => {
+    const axes = values.get(name);
+    return axes?.length === 2 && /^int/.test(type ?? '') ? [axes] : [];
+  });
+  return { ...found, values, operands, targets, tokenInputs };
+}
+
+/** Where a block's consuming matrix reads, and how its rows lie to the model's tokens. */
+export interface CalibrationPoint {
+  /** The value whose last axis the matrix contracts. */
+  readonly input: string;
+  /** The order of the rows, or undefined where they are not the tokens (so that padding cannot be told). */
+  readonly maskLayout: 'batch-sequence' | 'sequence-batch' | undefined;
+}
+
+export function calibrationPoint(analysis: Analysis, blockId: string): CalibrationPoint {
+  const block = analysis.blocks.find(({ id }) => id === blockId);
+  if (!block) throw new RangeError(`structure: the model has no block "${blockId}"`);
+  const { input } = block.consumer;
+  const rows = (analysis.values.get(input) ?? []).slice(0, -1).flat();
+  const lies = (order: Axis) => sameAxis(order, rows);
+  for (const [batch, sequence] of analysis.tokenInputs) {
+    if (lies([...batch, ...sequence])) return { input, maskLayout: 'batch-sequence' };
+    if (lies([...sequence, ...batch])) return { input, maskLayout: 'sequence-batch' };
+  }
+  return { input, maskLayout: undefined };
 }
 
 /** The bodies of If, Loop and Scan are not followed: what they read stays. */

@@ -55,6 +55,16 @@ export function findBlocks(graph: Graph, found: Found) {
   const index = indexGraph(graph);
   const nodeIndex = new Map(graph.nodes.map((node, i) => [node, i]));
 
+  const ends = (infos: readonly { readonly name: string }[]) =>
+    new Set(infos.flatMap(({ name }) => (found.values.get(name) ?? []).flatMap(leaves)));
+  const [inputs, outputs] = [ends(graph.inputs), ends(graph.outputs)];
+  /** A module adds to the stream that it reads, or is the whole model. */
+  const isBypassed = (reads: Axis, rows: Axis) => {
+    const [from, to] = [leaves(reads), leaves(rows)];
+    if (from.some((atom) => to.includes(atom))) return true;
+    return from.some((atom) => inputs.has(atom)) && to.some((atom) => outputs.has(atom));
+  };
+
   for (const [matrix, consumers] of byWeight) {
     const [{ node, contracted, rows }] = consumers;
     const parts = factors(contracted);
@@ -66,14 +76,15 @@ export function findBlocks(graph: Graph, found: Found) {
       refused.set(atom, { at, reason: `${of} cannot be cut: ${why}.` });
     };
     const produce = (atom: Atom) => (uses.get(atom)?.producers ?? []).filter(({ key }) => key !== matrix);
-    const open = eligible.filter((atom) => !atom.frozen && !atom.parts && produce(atom).length > 0);
     // Of a group's heads and their repetitions, the head is what more matrices produce.
-    const [atom] = open.toSorted((a, b) => produce(b).length - produce(a).length);
-    if (!atom) {
-      const stuck = eligible.find((one) => one.frozen) ?? parts.find((one) => one.frozen);
+    const candidates = eligible
+      .filter((one) => !one.parts && produce(one).length > 0 && (structured || !one.frozen))
+      .toSorted((one, other) => produce(other).length - produce(one).length);
+    const [atom] = candidates;
+    if (!atom || atom.frozen) {
+      const stuck = [atom, ...eligible, ...parts].find((one) => one?.frozen);
       if (stuck?.frozen) refuse(stuck, stuck.frozen.at, `${stuck.frozen.at} ${stuck.frozen.what}`);
-      else if (parts.some(({ parts }) => parts))
-        refuse(parts[0], describeNode(node), 'it joins several axes');
+      else if (parts.some((one) => one.parts)) refuse(parts[0], describeNode(node), 'it joins several axes');
       continue;
     }
     const producers = produce(atom);
@@ -86,8 +97,7 @@ export function findBlocks(graph: Graph, found: Found) {
       refuse(atom, here, 'the same matrix produces it');
       continue;
     }
-    const stream = leaves(rows);
-    if (!producers.some(({ reads }) => leaves(reads).some((one) => stream.includes(one)))) {
+    if (!producers.some(({ reads }) => isBypassed(reads, rows))) {
       refuse(
         atom,
         here,

@@ -54,23 +54,25 @@ export function editConsumers(
   const readers = consumers.map((one) => ({ node: nodes.get(one.node.outputs[0])!, input: one.weightInput }));
   const stored = leafOf(result, readers[0]);
   replaceLeaf(result, readers, edit(result.graph.initializers.get(stored)!.tensor(), consumer.axis));
-  if (bias && consumer.bias !== undefined) {
-    const index = indexGraph(result.graph);
-    const biased = consumers.map((one): Reader => {
-      const node = nodes.get(one.node.outputs[0])!;
-      const next = index.uses(node.outputs[0])[0]?.node;
-      const owner = node.opType === 'Gemm' && node.inputs[2] ? node : next;
-      const input = owner.inputs.findIndex((_, i) =>
-        reaches(result, { node: owner, input: i }, consumer.bias!),
-      );
-      return { node: owner, input };
-    });
-    replaceLeaf(result, biased, bias);
-  }
+  const biased = bias && biasReaders(result, analysis, id);
+  if (biased && biased.length > 0) replaceLeaf(result, biased, bias);
   return result;
 }
 
-interface Reader {
+/** Where a block's output bias is read: at the consuming node itself, or at the next one. */
+export function biasReaders(model: Model, analysis: Analysis, id: string): Reader[] {
+  const { bias } = analysis.blocks.find((block) => block.id === id)!.consumer;
+  if (bias === undefined) return [];
+  const index = indexGraph(model.graph);
+  return analysis.sites.get(id)!.consumers.flatMap(({ node: { outputs } }) => {
+    const { node } = index.producer(outputs[0])!;
+    const next = index.uses(outputs[0]).map((use) => use.node);
+    const readers = [node, ...next].flatMap((one) => one.inputs.map((_, input) => ({ node: one, input })));
+    return readers.filter((reader) => leafOf(model, reader) === bias).slice(0, 1);
+  });
+}
+
+export interface Reader {
   readonly node: Node;
   readonly input: number;
 }
@@ -89,10 +91,6 @@ function pathOf(model: Model, { node, input }: Reader): { leaf: string; path: No
 }
 
 const leafOf = (model: Model, reader: Reader): string => pathOf(model, reader).leaf;
-
-function reaches(model: Model, reader: Reader, name: string): boolean {
-  return leafOf(model, reader) === name;
-}
 
 function replaceLeaf(model: Model, readers: readonly Reader[], value: Tensor): void {
   const { graph } = model;

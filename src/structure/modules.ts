@@ -3,7 +3,14 @@
  * residual addition, which broadcasts it; where there is none, it is expanded to the shape of a value that has the same axes.
  * @module
  */
-import { freshName, insertNodes, newNode, removeDeadNodes, replaceUses } from '../onnx/edit.ts';
+import {
+  freshName,
+  insertNodes,
+  newNode,
+  removeDeadNodes,
+  replaceUses,
+  sortTopologically,
+} from '../onnx/edit.ts';
 import type { Model, Node } from '../onnx/model.ts';
 import { storedTensor } from '../onnx/stored.ts';
 import { floatAttribute, type GraphIndex, indexGraph, type Use } from '../onnx/walk.ts';
@@ -29,15 +36,15 @@ export function removeModule(model: Model, analysis: Analysis, atom: Atom, outpu
   for (let use = onlyUse(index, state.value); use; use = onlyUse(index, state.value)) {
     const residual = joins(analysis, state, use);
     if (residual) {
-      if (state.bias === undefined) replaceUses(graph, use.node.outputs[0], residual);
-      else use.node.inputs[use.position] = state.bias;
-      if (state.bias === undefined && index.isOutput(use.node.outputs[0])) break;
+      if (state.bias !== undefined) use.node.inputs[use.position] = state.bias;
+      else if (index.isOutput(use.node.outputs[0])) break;
+      else replaceUses(graph, use.node.outputs[0], residual);
       removeDeadNodes(graph);
       return true;
     }
     if (!passes(model, analysis, state, use)) break;
   }
-  return expand(model, analysis, atom, state);
+  return expand(model, analysis, atom, node, state);
 }
 
 /** The value that stands for the module's result, and the vector that it is everywhere. */
@@ -88,31 +95,32 @@ function passes(model: Model, analysis: Analysis, state: State, { node, position
 }
 
 /** Writes the vector out in full, in the shape of a value that exists without the module. */
-function expand(model: Model, analysis: Analysis, atom: Atom, { value, axes, bias }: State): boolean {
+function expand(
+  model: Model,
+  analysis: Analysis,
+  atom: Atom,
+  consumer: Node,
+  { value, axes, bias }: State,
+): boolean {
   const { graph } = model;
-  const outside = (name: string) => !analysis.values.get(name)?.flatMap(leaves).includes(atom);
-  const at = graph.nodes.findIndex((node) => node.outputs.includes(value));
-  const others = indexOf(graph.nodes[at + 1] ? graph.nodes.slice(0, at) : graph.nodes.slice(0, at));
-  const like = others.find((name) => outside(name) && sameAxes(analysis.values.get(name), axes));
+  const earlier = graph.nodes.slice(0, graph.nodes.indexOf(consumer)).flatMap((node) => node.outputs);
+  const like = [...earlier.toReversed(), ...graph.inputs.map(({ name }) => name)].find((name) => {
+    const other = analysis.values.get(name);
+    return sameAxes(other, axes) && !other?.flatMap(leaves).includes(atom);
+  });
   if (like === undefined) return false;
-  const info = graph.valueInfo.get(value)?.type;
-  const weight = graph.nodes[at].inputs
-    .map((name) => graph.initializers.get(name))
-    .find((one) => one !== undefined);
-  const type = weight?.type ?? info ?? 'float32';
-  const [shape, full] = [freshName(graph, `${value}_shape`), freshName(graph, `${value}_bias`)];
   let vector = bias;
   if (vector === undefined) {
+    const weight = consumer.inputs.map((name) => graph.initializers.get(name)).find((stored) => stored);
     vector = freshName(graph, `${value}_zero`);
-    graph.initializers.set(vector, storedTensor(zeros(type as 'float32', [sizeOfAxis(axes.at(-1)!)!])));
+    const type = (weight?.type ?? 'float32') as 'float32';
+    graph.initializers.set(vector, storedTensor(zeros(type, [sizeOfAxis(axes.at(-1)!)!])));
   }
-  insertNodes(graph, [newNode('Shape', [like], [shape]), newNode('Expand', [vector, shape], [full])]);
-  replaceUses(graph, value, full);
+  const maker = graph.nodes.find((node) => node.outputs.includes(value))!;
+  maker.outputs = maker.outputs.map((name) => (name === value ? freshName(graph, `${value}_unused`) : name));
+  const shape = freshName(graph, `${value}_shape`);
+  insertNodes(graph, [newNode('Shape', [like], [shape]), newNode('Expand', [vector, shape], [value])]);
+  sortTopologically(graph);
   removeDeadNodes(graph);
   return true;
-}
-
-/** Values by their makers, the latest first. */
-function indexOf(nodes: readonly Node[]): string[] {
-  return nodes.flatMap((node) => node.outputs).toReversed();
 }

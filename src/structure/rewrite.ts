@@ -107,7 +107,7 @@ export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
   settle(draft);
   removeDeadNodes(graph);
   preserveShapes(draft, analysis, isCut, sizes);
-  restate(draft.model, analysis, isCut, sizes);
+  restate(draft.model, analysis, isCut, plan);
   removeDeadNodes(graph);
   slicer.rename();
 }
@@ -132,7 +132,6 @@ function arithmetic(draft: Draft, plan: Plan) {
   const total = (of: readonly Axis[]): Count => of.map(size).reduce(plus, 0);
   return {
     total,
-    open,
     /** The new size; where a factor has no number, the old size at run time, times new over old. */
     resized(of: readonly Axis[], old: () => string): Count {
       if (!of.some(open)) return total(of);
@@ -249,20 +248,26 @@ function picks(model: Model, node: Node, length: number): number[] | undefined {
 }
 
 /** Declared shapes of cut values: exporters write them, and a stale one stops the model from loading. */
-function restate(
-  model: Model,
-  analysis: Analysis,
-  isCut: (of: Axis) => boolean,
-  sizes: ReturnType<typeof arithmetic>,
-): void {
+function restate(model: Model, analysis: Analysis, isCut: (of: Axis) => boolean, plan: Plan): void {
   const { valueInfo } = model.graph;
+  const ring = {
+    one: 1,
+    times: (a: number, b: number) => a * b,
+    plus: (a: number, b: number) => a + b,
+    number: (size: number) => size,
+    of(atom: Atom) {
+      const count = plan.count(atom) ?? atom.size;
+      if (atom.parts && typeof count !== 'string') return undefined;
+      return typeof count === 'number' ? count : Number.NaN; // known when it runs
+    },
+  };
   for (const [name, info] of valueInfo) {
     const axes = analysis.values.get(name);
     if (!axes?.some(isCut) || !info.shape) continue;
     const shape = info.shape.map((dim, i) => {
       if (!axes[i] || !isCut(axes[i])) return dim;
-      const size = sizes.open(axes[i]) ? undefined : sizes.total([axes[i]]);
-      return typeof size === 'number' ? size : undefined;
+      const size = measure(axes[i], ring);
+      return Number.isNaN(size) ? undefined : size;
     });
     valueInfo.set(name, { ...info, shape });
   }

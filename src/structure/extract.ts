@@ -1,0 +1,205 @@
+/**
+ * A block alone, as a model: what the latency table times.
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { cloneNode, freshNames, insertNodes, newNode, removeDeadNodes } from '../onnx/edit.ts';
+import { inferShapes } from '../onnx/infer.ts';
+import type { Attribute, Graph, Model, Node, StoredTensor, ValueInfo } from '../onnx/model.ts';
+import { storedTensor } from '../onnx/stored.ts';
+import { indexGraph, intAttribute } from '../onnx/walk.ts';
+import { tensor } from '../tensor/tensor.ts';
+import { type Analysis, operandKey } from './analyse.ts';
+import { type Axes, factors, leaves, sameAxis, sizeOfAxis } from './axes.ts';
+
+export interface Extract {
+  readonly model: Model;
+  /** Values of the whole model, by which the block's inputs are called too. */
+  readonly inputs: readonly string[];
+  readonly output: string;
+}
+
+/**
+ * The block between the activations that its producers read and its consuming matrix' result, bias included.
+ * Whatever value without a cut axis enters is an input; shape arithmetic is cloned.
+ */
+export function extract(model: Model, analysis: Analysis, blockId: string): Extract {
+  const { atom, consumers } = analysis.sites.get(blockId)!;
+  const { bias } = analysis.blocks.find(({ id }) => id === blockId)!.consumer;
+  const index = indexGraph(model.graph);
+  const last = consumers[0].node;
+  const next = index.uses(last.outputs[0])[0]?.node;
+  const biased = bias !== undefined && last.opType !== 'Gemm' && next?.opType === 'Add' ? next : undefined;
+  const output = (biased ?? last).outputs[0];
+
+  const cut = (axes: Axes | undefined) => axes?.flatMap(leaves).includes(atom) ?? false;
+  const holds = (node: Node) =>
+    node === last ||
+    node === biased ||
+    node.outputs.some((name) => cut(analysis.values.get(name))) ||
+    node.inputs.some(
+      (name, i) => cut(analysis.values.get(name)) || cut(analysis.operands.get(operandKey(node, i))),
+    );
+  const constant = (name: string) => !analysis.values.has(name);
+  /** A size or a few, computed from shapes alone. */
+  const isArithmetic = (name: string): boolean => {
+    const maker = index.producer(name)?.node;
+    const axes = analysis.values.get(name);
+    if (!maker || !axes || axes.length > 1 || axes.some((one) => sizeOfAxis(one) === undefined)) return false;
+    return (
+      maker.opType === 'Shape' ||
+      maker.inputs.every((input) => input === '' || constant(input) || isArithmetic(input))
+    );
+  };
+
+  /** A regrouping of dimensions without a number: from outside, the result would not tell which they were. */
+  const folds = (name: string, { opType }: Node) =>
+    (opType === 'Reshape' || opType === 'Flatten') &&
+    (analysis.values.get(name) ?? []).some(
+      (one) => factors(one).filter((other) => other.size === undefined).length > 1,
+    );
+
+  const chosen = new Set<Node>();
+  const boundary = new Set<string>();
+  const shapesOf = new Set<Node>();
+  const pending = [output];
+  const seen = new Set(pending);
+  const reach = (names: readonly string[]) => {
+    for (const name of names) {
+      if (name === '' || seen.has(name)) continue;
+      seen.add(name);
+      pending.push(name);
+    }
+  };
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    const maker = index.producer(name)?.node;
+    if (maker && (constant(name) || holds(maker) || folds(name, maker))) {
+      chosen.add(maker);
+      reach(maker.inputs);
+    } else if (maker && isArithmetic(name)) {
+      chosen.add(maker);
+      if (maker.opType === 'Shape') shapesOf.add(maker);
+      else reach(maker.inputs);
+    } else if (!constant(name)) boundary.add(name);
+  }
+
+  const types = inferShapes(model);
+  const graph: Graph = {
+    name: blockId,
+    nodes: model.graph.nodes.filter((node) => chosen.has(node) && !shapesOf.has(node)).map(cloneNode),
+    initializers: new Map(model.graph.initializers),
+    inputs: [],
+    outputs: [],
+    valueInfo: new Map(),
+  };
+  const fresh = freshNames(model.graph);
+  const extra: Node[] = [];
+  for (const node of shapesOf) {
+    const rebuilt = shapeFrom(node, analysis, boundary, graph, fresh);
+    if (!rebuilt) boundary.add(node.inputs[0]);
+    extra.push(...(rebuilt ?? [cloneNode(node)]));
+  }
+  const declare = (name: string): ValueInfo => {
+    const axes = analysis.values.get(name);
+    const shape = axes?.map((one) => sizeOfAxis(one));
+    return { name, type: types.get(name)?.type ?? 'float32', ...(shape && { shape }) };
+  };
+  const order = [...boundary].toSorted(
+    (a, b) => Number(isFloat(types.get(b))) - Number(isFloat(types.get(a))),
+  );
+  graph.inputs = order.map(declare);
+  graph.outputs = [declare(output)];
+  insertNodes(graph, extra, new Set(boundary));
+  removeDeadNodes(graph);
+  const { irVersion, opsets, functions } = model;
+  const alone = { irVersion, opsets: new Map(opsets), functions: [...functions], metadata: new Map(), graph };
+  return { model: alone, inputs: order, output };
+}
+
+const isFloat = (info: ValueInfo | undefined) => /float/.test(info?.type ?? 'float32');
+
+/** The shape of a value outside the block, from values that enter it: their dimensions are the same atoms. */
+function shapeFrom(
+  node: Node,
+  analysis: Analysis,
+  boundary: ReadonlySet<string>,
+  graph: Graph,
+  fresh: (hint: string) => string,
+): Node[] | undefined {
+  const [from] = node.inputs;
+  if (boundary.has(from)) return [cloneNode(node)];
+  const all = analysis.values.get(from)!;
+  const axes = all.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', all.length));
+  const ints = (value: number) => {
+    const name = fresh('dimension');
+    graph.initializers.set(name, storedTensor(tensor('int64', [1], BigInt64Array.of(BigInt(value)))));
+    return name;
+  };
+  const nodes: Node[] = [];
+  const parts: string[] = [];
+  for (const one of axes) {
+    const size = sizeOfAxis(one);
+    if (size !== undefined) {
+      parts.push(ints(size));
+      continue;
+    }
+    const places = [...boundary].flatMap((name) =>
+      (analysis.values.get(name) ?? []).flatMap((other, i) => (sameAxis(one, other) ? [{ name, i }] : [])),
+    );
+    // The value that tells most of the dimensions tells them all alike.
+    const told = (name: string) =>
+      axes.filter((wanted) => analysis.values.get(name)!.some((other) => sameAxis(wanted, other))).length;
+    const [place] = places.toSorted((a, b) => told(b.name) - told(a.name));
+    if (!place) return undefined;
+    const [shape, item] = [fresh('shape'), fresh('dimension')];
+    nodes.push(newNode('Shape', [place.name], [shape]));
+    nodes.push(newNode('Slice', [shape, ints(place.i), ints(place.i + 1)], [item]));
+    parts.push(item);
+  }
+  nodes.push(newNode('Concat', parts, [node.outputs[0]], [['axis', { kind: 'int', value: 0n }]]));
+  return nodes;
+}
+
+/**
+ * Equal for blocks whose graphs and shapes are the same: operators, attributes, sizes; not weights, not names.
+ * They share a row of the latency table.
+ */
+export function signature(model: Model, analysis: Analysis, blockId: string): string {
+  const { model: alone } = extract(model, analysis, blockId);
+  const names = new Map<string, number>();
+  const call = (name: string) => {
+    if (name === '') return '';
+    if (!names.has(name)) names.set(name, names.size);
+    return names.get(name);
+  };
+  const lines = alone.graph.inputs.map(({ name, type, shape }) => [
+    call(name),
+    type,
+    shape?.map((dim) => dim ?? '?'),
+  ]);
+  const text: unknown[] = [...alone.opsets, ...lines];
+  for (const { domain, opType, attributes, inputs, outputs } of alone.graph.nodes) {
+    const settings = [...attributes]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, one]) => [name, plain(one)]);
+    const read = inputs.map((name) => {
+      const stored = alone.graph.initializers.get(name);
+      return stored ? [call(name), describe(stored)] : call(name);
+    });
+    text.push([domain, opType, settings, read, outputs.map(call)]);
+  }
+  return createHash('sha256').update(JSON.stringify(text)).digest('hex').slice(0, 16);
+}
+
+/** Integers are sizes and indices, which make a graph; floats are weights, which do not. */
+function describe(stored: StoredTensor): unknown {
+  const values = /^u?int/.test(stored.type) && stored.byteLength <= 512 ? String(stored.tensor().data) : '';
+  return [stored.type, stored.shape, values];
+}
+
+function plain(attribute: Attribute): unknown {
+  if (attribute.kind === 'tensor') return describe(attribute.value);
+  if (attribute.kind === 'graph' || attribute.kind === 'graphs' || attribute.kind === 'other')
+    return attribute.kind;
+  return String(attribute.value);
+}

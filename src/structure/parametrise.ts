@@ -1,0 +1,110 @@
+/**
+ * One model for all cuts: every tensor that a cut would slice is an input of free width, and every size is computed
+ * from those widths at run time. A session of it runs any candidate at its own pruned cost.
+ * @module
+ */
+import { cloneModel } from '../onnx/edit.ts';
+import type { Model, StoredTensor, ValueInfo } from '../onnx/model.ts';
+import { storedTensor } from '../onnx/stored.ts';
+import { tensor } from '../tensor/tensor.ts';
+import type { Analysis } from './analyse.ts';
+import { type Atom, type Axis, keptSlices, leaves, sizeOfAxis } from './axes.ts';
+import { biasReaders } from './mask.ts';
+import { draftOf, rewrite, settle } from './rewrite.ts';
+
+export interface Parameter {
+  /** The graph input to feed. A tensor that is cut along two axes has two entries of one name: slice by both. */
+  readonly name: string;
+  readonly block: string;
+  /** The dense model's tensor that is sliced: its name, and the tensor. */
+  readonly initializer: string;
+  readonly stored: StoredTensor;
+  /** -1 for a bias that is fed whole. */
+  readonly axis: number;
+  /** The slices to feed when these structures are kept; at least one must be. */
+  indices(kept: readonly number[]): number[];
+}
+
+export interface Parametric {
+  readonly model: Model;
+  readonly parameters: readonly Parameter[];
+}
+
+/**
+ * Makes the block weights inputs. Each consuming matrix and its bias are among them, so that refitted ones can be fed.
+ * A block whose width some node holds as an attribute has no parameters: it stays dense here.
+ */
+export function parametrise(model: Model, analysis: Analysis): Parametric {
+  const result = cloneModel(model);
+  const draft = draftOf(result);
+  const fixed = new Set(
+    analysis.targets.flatMap(({ where, items }) =>
+      typeof where === 'string' ? items.flatMap((item) => item?.flatMap(leaves) ?? []) : [],
+    ),
+  );
+  const blocks = analysis.blocks.filter(({ id }) => !fixed.has(analysis.sites.get(id)!.atom));
+  const owner = new Map(blocks.map((block) => [analysis.sites.get(block.id)!.atom, block]));
+  const counts = new Map<Atom, string>();
+  for (const [atom, { id }] of owner) counts.set(atom, draft.fresh(`${id}.kept`));
+  const parameters: Parameter[] = [];
+  const declare = (name: string, stored: StoredTensor, shape: ValueInfo['shape']) =>
+    result.graph.inputs.push({ name, type: stored.type as 'float32', shape: shape! });
+  const atomOf = (of: Axis) => leaves(of).find((atom) => owner.has(atom));
+  const add = (name: string, initializer: string, stored: StoredTensor, axis: number, of: Axis) => {
+    const atom = atomOf(of)!;
+    const indices = (kept: readonly number[]) => keptSlices(of, (one) => (one === atom ? kept : undefined));
+    parameters.push({ name, block: owner.get(atom)!.id, initializer, stored, axis, indices });
+  };
+
+  for (const { id, consumer } of blocks) {
+    if (consumer.bias === undefined) continue;
+    const readers = biasReaders(result, analysis, id);
+    if (readers.length === 0) continue;
+    const stored = model.graph.initializers.get(consumer.bias)!;
+    const name = draft.fresh(consumer.bias);
+    declare(name, stored, stored.shape);
+    for (const { node, input } of readers) node.inputs[input] = name;
+    const indices = () => Array.from({ length: consumer.rows }, (_, i) => i);
+    parameters.push({ name, block: id, initializer: consumer.bias, stored, axis: -1, indices });
+  }
+  rewrite(draft, analysis, {
+    count: (atom) => counts.get(atom),
+    leaf(name, original, stored, axes) {
+      const cut = axes.map((one) => atomOf(one) !== undefined);
+      declare(
+        name,
+        stored,
+        stored.shape.map((size, axis) => (cut[axis] ? `${name}.${axis}` : size)),
+      );
+      axes.forEach((one, axis) => {
+        if (cut[axis]) add(name, original, stored, axis, one);
+      });
+      for (const [atom, { consumer, columns }] of owner) {
+        const width = axes[consumer.axis];
+        if (original !== consumer.weight || !width || !leaves(width).includes(atom)) continue;
+        // The number of kept structures is read off the consuming matrix that is fed.
+        const [shape, one] = [draft.op('Shape', [name]), columns[0].length];
+        const size = draft.op('Slice', [shape, draft.ints([consumer.axis]), draft.ints([consumer.axis + 1])]);
+        draft.op('Div', [size, draft.ints([one])]);
+        const last = draft.added.at(-1)!;
+        last.outputs[0] = counts.get(atom)!;
+      }
+    },
+    indices(of) {
+      const size = sizeOfAxis(of)!;
+      const stored = storedTensor(
+        tensor(
+          'int64',
+          [size],
+          BigInt64Array.from({ length: size }, (_, i) => BigInt(i)),
+        ),
+      );
+      const name = draft.fresh('indices');
+      declare(name, stored, [`${name}.0`]);
+      add(name, name, stored, 0, of);
+      return name;
+    },
+  });
+  settle(draft);
+  return { model: result, parameters };
+}
