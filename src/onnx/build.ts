@@ -9,7 +9,7 @@
  * const model = g.model({ opset: 18 });
  * ```
  *
- * Values are their names; names are made up, unique over a builder and the bodies nested in it. Mistakes (a value
+ * Values are their names; names are made up, unique over a builder and the bodies nested in it (`step/Mul`). Mistakes (a value
  * that does not exist, a name used twice) are bugs of ours and throw plain errors at the call that makes them.
  * @module
  */
@@ -42,7 +42,7 @@ export interface OpOptions {
 }
 
 export interface GraphBuilder {
-  /** Declares an input. In a body, the name may be given a number to be unique. */
+  /** Declares an input, and returns its name (a body's begin with the body's own). */
   input(name: string, type: ElementType, shape?: readonly Dim[]): string;
   /** An initializer. The tensor is shared, not copied; the same tensor twice is one initializer. */
   constant(value: Tensor | StoredTensor, name?: string): string;
@@ -60,7 +60,7 @@ export interface GraphBuilder {
     count: number,
     options?: OpOptions,
   ): string[];
-  /** Declares an output of exactly this name. A value that is an output already is copied by an Identity. */
+  /** Declares an output of this name. A value that is an output already is copied by an Identity. */
   output(name: string, value: string, type?: ElementType, shape?: readonly Dim[]): void;
   /** A builder for the body of an If, Loop or Scan in this graph: it sees the values that exist here so far. */
   body(name?: string): GraphBuilder;
@@ -72,23 +72,23 @@ export interface GraphBuilder {
 
 /** A float attribute of a whole number. */
 export function float(value: number): Attribute {
-  return { kind: 'float', value };
+  return { kind: 'float', value: Math.fround(value) };
 }
 
 /** A floats attribute of whole numbers. */
 export function floats(value: readonly number[]): Attribute {
-  return { kind: 'floats', value };
+  return { kind: 'floats', value: value.map(Math.fround) };
 }
 
 export function graphBuilder(name = 'graph'): GraphBuilder {
-  return builder(name, new Set(), () => false, false);
+  return builder(name, new Set(), () => false, '');
 }
 
 function builder(
   graphName: string,
   taken: Set<string>,
   isAround: (value: string) => boolean,
-  nested: boolean,
+  prefix: string,
 ): GraphBuilder {
   const nodes: Node[] = [];
   const initializers = new Map<string, StoredTensor>();
@@ -104,14 +104,12 @@ function builder(
   const isVisible = (value: string) => values.has(value) || isAround(value);
   const fresh = (hint: string) => {
     if (closed) fail('the graph is finished');
-    let name = hint;
-    for (let i = 1; taken.has(name); i++) name = `${hint}_${i}`;
-    taken.add(name);
+    const name = unused(taken, prefix + hint);
     values.add(name);
     return name;
   };
   const exact = (name: string) => {
-    if (taken.has(name) && !nested) fail(`the name "${name}" is used already`);
+    if (taken.has(prefix + name)) fail(`the name "${prefix}${name}" is used already`);
     return fresh(name);
   };
 
@@ -171,7 +169,10 @@ function builder(
       if (!isVisible(value)) fail(`the output "${name}" is "${value}", which does not exist`);
       outputs.push({ info: { name, ...(type && { type }), ...(shape && { shape }) }, value });
     },
-    body: (name = `${graphName}.body`) => builder(name, taken, isVisible, true),
+    body(name = 'body') {
+      const unique = unused(taken, prefix + name);
+      return builder(unique, taken, isVisible, `${unique}/`);
+    },
     graph() {
       if (closed) fail('the graph is finished');
       const graph: Graph = {
@@ -186,7 +187,7 @@ function builder(
       const renamed = new Set<string>();
       for (const { info, value } of outputs) {
         let { name } = info;
-        if (name !== value || renamed.has(value)) {
+        if (prefix + name !== value || renamed.has(value)) {
           name = exact(name);
           // A node's value can take the output's name; an input's, a constant's or an output's has one already.
           if (produced.has(value) && !renamed.has(value)) {
@@ -230,10 +231,18 @@ function builder(
   return self;
 }
 
+/** The hint, or the hint and a number; taken from now on. */
+function unused(taken: Set<string>, hint: string): string {
+  let name = hint;
+  for (let i = 1; taken.has(name); i++) name = `${hint}_${i}`;
+  taken.add(name);
+  return name;
+}
+
 function toAttribute(value: AttributeValue): Attribute {
   switch (typeof value) {
     case 'number':
-      return Number.isInteger(value) ? { kind: 'int', value: BigInt(value) } : { kind: 'float', value };
+      return Number.isInteger(value) ? { kind: 'int', value: BigInt(value) } : float(value);
     case 'bigint':
       return { kind: 'int', value };
     case 'string':
@@ -246,7 +255,7 @@ function toAttribute(value: AttributeValue): Attribute {
     }
     const numbers = value as readonly number[];
     if (numbers.every(Number.isInteger)) return { kind: 'ints', value: numbers.map(BigInt) };
-    return { kind: 'floats', value: numbers };
+    return floats(numbers);
   }
   if ('kind' in value) return value;
   if ('nodes' in value) return { kind: 'graph', value };

@@ -79,19 +79,26 @@ function literal(stored: StoredTensor): string | undefined {
   if (sizeOf(shape) > 8 || shape.length > 1 || !isDataType(type) || type.endsWith('float16'))
     return undefined;
   const values = Array.from(stored.tensor().data as ArrayLike<number | bigint>, (value) =>
-    typeof value === 'bigint' ? String(value) : String(Number(value.toPrecision(6))),
+    typeof value === 'bigint' ? String(value) : short(value),
   );
   return shape.length === 0 ? values[0] : `[${values.join(', ')}]`;
+}
+
+/** Six digits say enough of a float. */
+function short(value: number): string {
+  return String(Number(value.toPrecision(6)));
 }
 
 function printAttribute(attribute: Attribute): string {
   switch (attribute.kind) {
     case 'int':
-    case 'float':
       return String(attribute.value);
+    case 'float':
+      return short(attribute.value);
     case 'ints':
-    case 'floats':
       return `[${attribute.value.join(', ')}]`;
+    case 'floats':
+      return `[${attribute.value.map(short).join(', ')}]`;
     case 'string':
       return JSON.stringify(new TextDecoder().decode(attribute.value));
     case 'strings':
