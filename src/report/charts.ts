@@ -288,7 +288,7 @@ export function keptStructures(record: RunRecord, id: string, width: number): Pi
       backgroundStyle: { color: 'var(--ghost)', borderRadius: 3 },
       itemStyle: { color: KIND_COLOR[c.kind], borderRadius: 3 },
       label: {
-        show: fits(c.blocks, panel),
+        show: fits(record, c.kind, panel),
         position: 'top',
         distance: 2,
         color: INK,
@@ -319,10 +319,13 @@ export function keptStructures(record: RunRecord, id: string, width: number): Pi
   };
 }
 
-/** Whether every bar of a panel has room for its number. */
-function fits(blocks: TargetRecord['blocks'], panel: number): boolean {
-  const digits = Math.max(1, ...blocks.map((b) => String(b.kept).length));
-  return panel / Math.max(1, blocks.length) >= digits * 6.2 + 3;
+/** Whether every bar of a kind has room for its number, at every target: all are numbered or none. */
+function fits(record: RunRecord, kind: LatencyEntry['kind'], panel: number): boolean {
+  return record.targets.every((t) => {
+    const blocks = t.blocks.filter((b) => b.kind === kind);
+    const digits = Math.max(1, ...blocks.map((b) => String(b.kept).length));
+    return panel / Math.max(1, blocks.length) >= digits * 6.2 + 3;
+  });
 }
 
 /** A block's time at each width, with the spread of its rounds; dots are the widths that the targets use. */

@@ -45,11 +45,16 @@ export interface MetricStyle {
   readonly points: string;
 }
 
-const LABELS: Readonly<Record<string, string>> = { accuracy: 'accuracy', f1: 'F1', matthews: 'Matthews' };
+// A map, not an object: a metric named "constructor" has no label either.
+const LABELS: ReadonlyMap<string, string> = new Map([
+  ['accuracy', 'accuracy'],
+  ['f1', 'F1'],
+  ['matthews', 'Matthews'],
+]);
 const SHARES: readonly string[] = ['accuracy', 'f1', 'precision', 'recall', 'exact_match'];
 
 export function metricStyle(name: string): MetricStyle {
-  const label = LABELS[name] ?? name;
+  const label = LABELS.get(name) ?? name;
   return SHARES.includes(name)
     ? { label, scale: 100, digits: 1, suffix: '%', points: ' points' }
     : { label, scale: 1, digits: 3, suffix: '', points: '' };

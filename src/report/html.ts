@@ -194,9 +194,11 @@ function legend(record: RunRecord): string {
 }
 
 function keptCaption(record: RunRecord): string {
-  const of = new Map(record.targets[0].blocks.map((b) => [b.kind, b.of]));
-  const full = [...of].map(([kind, n]) => `${n} ${KIND_WORDS[kind].structures}`).join(' and ');
-  return `A full bar is the dense layer (${full}); the number is what stays, 0 a module that is gone.`;
+  const full = (['attention', 'mlp'] as const).flatMap((kind) => {
+    const of = [...new Set(record.targets[0].blocks.filter((b) => b.kind === kind).map((b) => b.of))];
+    return of.length === 0 ? [] : [`${of.join(' or ')} ${KIND_WORDS[kind].structures}`];
+  });
+  return `A full bar is the dense layer (${full.join(' and ')}); the number is what stays, 0 a module that is gone.`;
 }
 
 /** A picture at the given width, and again for a phone; the style shows one of them. */
@@ -277,12 +279,14 @@ function rowsOfTable(record: RunRecord): string {
 
 function operators(record: RunRecord): string {
   const graphs = [
-    { label: 'dense', counts: record.dense.operators },
-    ...record.targets.map((t) => ({ label: times(t.target), counts: t.operators })),
-  ].filter((g) => g.counts !== undefined);
+    { label: 'dense', operators: record.dense.operators },
+    ...record.targets.map((t) => ({ label: times(t.target), operators: t.operators })),
+  ].flatMap(({ label, operators }) =>
+    operators === undefined ? [] : [{ label, counts: new Map(Object.entries(operators)) }],
+  );
   if (graphs.length === 0) return '';
-  const names = [...new Set(graphs.flatMap((g) => Object.keys(g.counts ?? {})))].sort();
-  const rows = names.map((name) => [code(name), ...graphs.map((g) => String(g.counts?.[name] ?? 0))]);
+  const names = [...new Set(graphs.flatMap((g) => [...g.counts.keys()]))].sort();
+  const rows = names.map((name) => [code(name), ...graphs.map((g) => String(g.counts.get(name) ?? 0))]);
   return folded(
     'Operators of the optimised graphs',
     grid(['operator', ...graphs.map((g) => g.label)], rows, 'Operators that run'),

@@ -50,9 +50,9 @@ function join(group: readonly RunRecord[]): RunRecord {
   for (const from of byAge) for (const target of from.targets) targets.set(target.target, { target, from });
   const kept = [...targets.values()].sort((a, b) => a.target.target - b.target.target);
   const older = kept.filter((k) => k.from !== latest);
-  const seconds: Record<string, number> = {};
+  const seconds = new Map<string, number>();
   for (const { seconds: spent } of new Set(kept.map((k) => k.from))) {
-    for (const [stage, s] of Object.entries(spent)) seconds[stage] = (seconds[stage] ?? 0) + s;
+    for (const [stage, s] of Object.entries(spent)) seconds.set(stage, (seconds.get(stage) ?? 0) + s);
   }
   const said = older.map(
     (k) =>
@@ -61,7 +61,7 @@ function join(group: readonly RunRecord[]): RunRecord {
   return {
     ...latest,
     targets: kept.map((k) => k.target),
-    seconds,
+    seconds: Object.fromEntries(seconds),
     reused: latest.reused.filter((stage) => byAge.every((r) => r.reused.includes(stage))),
     warnings: [...new Set([...byAge.flatMap((r) => r.warnings), ...said])],
   };

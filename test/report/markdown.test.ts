@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { markdown, plain } from '../../src/report/escape.ts';
 import { renderMarkdown } from '../../src/report/markdown.ts';
 import { NASTY, outside } from './outside.ts';
-import { hostile, sample } from './sample.ts';
+import { hostile, sample, small } from './sample.ts';
 
 const parse = (text: string) =>
   fromMarkdown(text, { extensions: [gfm()], mdastExtensions: [gfmFromMarkdown()] });
@@ -108,9 +108,9 @@ test("the chart keeps to mermaid's grammar whatever the metric", () => {
     fc.property(outside, value, (name, at) => {
       const metric = { name, value: at, low: at, high: at };
       const record = {
-        ...sample,
-        dense: { ...sample.dense, metric },
-        targets: sample.targets.map((t) => ({
+        ...small,
+        dense: { ...small.dense, metric },
+        targets: small.targets.map((t) => ({
           ...t,
           metric: { ...metric, delta: 0, deltaLow: 0, deltaHigh: 0 },
         })),

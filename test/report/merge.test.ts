@@ -68,4 +68,15 @@ describe('mergeRecords', () => {
       mergeRecords([sample, { ...sample, configuration: { ...turned, output: 'elsewhere' } }]),
     ).toHaveLength(1);
   });
+
+  test('seconds add up stage by stage, whatever a stage is called', () => {
+    const [first, second] = sample.targets;
+    const names = ['search', 'constructor', '__proto__'];
+    const seconds = JSON.parse(`{${names.map((n) => `"${n}":2`).join()}}`);
+    const merged = mergeRecords([
+      { ...sample, targets: [first], seconds },
+      { ...sample, targets: [second], seconds, createdAt: '2026-05-01T00:00:00Z' },
+    ]);
+    expect(Object.entries(merged[0].seconds)).toEqual(names.map((n) => [n, 4]));
+  });
 });

@@ -10,6 +10,7 @@ export const NASTY = [
   '[x](http://evil.example)', '![x](http://evil.example/x.png)', '<http://evil.example>', 'ftp://evil.example', 'mailto:a@b.com',
   '<script>alert(1)</script>', '<img src=x onerror=alert(1)>', '</code>', '</details>', '<!-- x -->', '-->', ']]>', '</svg>',
   '\u202e', '\u2066', '\u200b', '\u200d', '\ufeff', '\u2028', '\ud800', '\u{e0041}', '\u115f', '\ufe0f', '名前', 'שלום', '🚀', 'é',
+  'constructor', '__proto__', 'valueOf',
 ] as const;
 
 const piece = fc.oneof(

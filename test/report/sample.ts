@@ -70,6 +70,12 @@ const NEURONS_MS = [
 const rows = (table: readonly (readonly [number, number])[]) =>
   table.map(([kept, medianMs]) => ({ kept, medianMs, low: medianMs * 0.98, high: medianMs * 1.03 }));
 
+/** Eight rounds around the median; with two groups, the first three at the low end. */
+const rounds = ({ median, low }: TargetRecord['speedup'], groups: 1 | 2): number[] =>
+  Array.from({ length: 8 }, (_, i) =>
+    groups === 2 && i < 3 ? low * (1 + 0.003 * i) : median * (1 + 0.0008 * (i - 4)),
+  );
+
 const digest = (digit: string): string => digit.repeat(64);
 
 function target(
@@ -89,6 +95,7 @@ function target(
     speedup: given.speedup,
     rounds: 8,
     groups: given.groups ?? 1,
+    roundSpeedups: rounds(given.speedup, given.groups ?? 1),
     predicted: given.predicted,
     status: given.status,
     metric: {
@@ -250,11 +257,12 @@ export function hostile(text: string, record: RunRecord = small): RunRecord {
     provider: text,
     configuration: { [text]: text },
     model: { ...record.model, file: text },
-    dense: { ...record.dense, metric: { ...record.dense.metric, name: text } },
+    dense: { ...record.dense, operators: { [text]: 7 }, metric: { ...record.dense.metric, name: text } },
     targets: record.targets.map((t) => ({
       ...t,
       file: `${t.target}x/${text.replace(/[\\:\0]/g, '').replace(/\.\./g, '')}`,
       metric: { ...t.metric, name: text },
+      operators: { MatMul: 3 },
       blocks: t.blocks.map((b) => ({ ...b, id: `${b.id}${text}` })),
     })),
     latencyTable: record.latencyTable.map((entry) => ({ ...entry, signature: text, blocks: [text] })),
