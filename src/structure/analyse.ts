@@ -39,6 +39,8 @@ export interface Target {
   readonly where: number | string;
   /** Per item the axes whose sizes add up to it; undefined where the item stays. */
   readonly items: readonly (readonly Axis[] | undefined)[];
+  /** An attribute that says only what the shape says too: it may be left out. */
+  readonly redundant: boolean;
 }
 
 export interface Analysis {
@@ -134,8 +136,11 @@ export function analyse(model: Model): Analysis {
     };
     const stop = (of: Axis, what: string) => freeze(of, { at, what });
     const pair = (a: Axis, b: Axis) => {
-      if (unify(a, b)) return;
-      for (const one of [a, b]) stop(one, 'pairs it with an axis that is divided differently');
+      const open = [a, b].filter((one) => sizeOfAxis(one) === undefined).length;
+      const paired = unify(a, b);
+      if (paired && open !== 1) return;
+      const what = paired ? 'a dimension of unknown size' : 'an axis that is divided differently';
+      for (const one of [a, b]) stop(one, `pairs it with ${what}`);
     };
     return {
       node,
@@ -171,8 +176,13 @@ export function analyse(model: Model): Analysis {
       },
       batch: (of) => batched.push(of),
       mix: (of) => mixed.push(of),
-      target: (where, items) => targets.push({ node: nodeKey(node), where, items }),
-      declared: (output) => declared(node.outputs[output]),
+      target: (where, items, redundant = false) =>
+        targets.push({ node: nodeKey(node), where, items, redundant }),
+      declared(output) {
+        const own = declared(node.outputs[output]);
+        for (const one of own ?? []) stop(one, 'is not followed');
+        return own;
+      },
     };
   };
 
@@ -252,7 +262,8 @@ function freezeCaptured(node: Node, axesOf: (name: string) => Axes | undefined):
   });
 }
 
-const layout = new Set(['Identity', 'Cast', 'Transpose']);
+/** Operators that only change how a constant lies: a slice of their result is a slice of what they read. */
+export const layout = new Set(['Identity', 'Cast', 'Transpose']);
 const weighted = new Set(['MatMul', 'Gemm', 'Einsum', 'Conv', 'FusedMatMul', 'Attention']);
 
 /** What is known before any axis is: what is constant, and which values are computed from activations. */

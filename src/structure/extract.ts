@@ -5,12 +5,12 @@
 import { createHash } from 'node:crypto';
 import { cloneNode, freshNames, insertNodes, newNode, removeDeadNodes } from '../onnx/edit.ts';
 import { inferShapes } from '../onnx/infer.ts';
-import type { Attribute, Graph, Model, Node, StoredTensor, ValueInfo } from '../onnx/model.ts';
+import type { Attribute, Dim, Graph, Model, Node, StoredTensor, ValueInfo } from '../onnx/model.ts';
 import { storedTensor } from '../onnx/stored.ts';
 import { indexGraph, intAttribute } from '../onnx/walk.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { type Analysis, operandKey } from './analyse.ts';
-import { type Axes, factors, leaves, sameAxis, sizeOfAxis } from './axes.ts';
+import { type Atom, type Axes, type Axis, factors, leaves, sameAxis, sizeOfAxis } from './axes.ts';
 
 export interface Extract {
   readonly model: Model;
@@ -99,9 +99,16 @@ export function extract(model: Model, analysis: Analysis, blockId: string): Extr
     if (!rebuilt) boundary.add(node.inputs[0]);
     extra.push(...(rebuilt ?? [cloneNode(node)]));
   }
+  // Dimensions that are the same in the whole model have one name here: analysis needs to know that they are.
+  const dims = new Map<Atom, string>();
+  const dim = (one: Axis): Dim => {
+    const [atom, ...others] = factors(one);
+    if (!atom || atom.size !== undefined || others.length > 0) return sizeOfAxis(one);
+    if (!dims.has(atom)) dims.set(atom, `d${dims.size}`);
+    return dims.get(atom);
+  };
   const declare = (name: string): ValueInfo => {
-    const axes = analysis.values.get(name);
-    const shape = axes?.map((one) => sizeOfAxis(one));
+    const shape = analysis.values.get(name)?.map(dim);
     return { name, type: types.get(name)?.type ?? 'float32', ...(shape && { shape }) };
   };
   const order = [...boundary].toSorted(

@@ -8,7 +8,7 @@ import { storedTensor } from '../onnx/stored.ts';
 import { indexGraph } from '../onnx/walk.ts';
 import { clear } from '../tensor/slice.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Analysis } from './analyse.ts';
+import { type Analysis, layout } from './analyse.ts';
 import type { Removal } from './block.ts';
 import { checked } from './cut.ts';
 
@@ -83,7 +83,7 @@ function pathOf(model: Model, { node, input }: Reader): { leaf: string; path: No
   let leaf = node.inputs[input];
   while (!model.graph.initializers.has(leaf)) {
     const maker = model.graph.nodes.find((one) => one.outputs.includes(leaf));
-    if (!maker || maker.inputs.length === 0) break;
+    if (!maker || !layout.has(maker.opType)) break;
     path.push(maker);
     leaf = maker.inputs[0];
   }
@@ -101,7 +101,7 @@ function replaceLeaf(model: Model, readers: readonly Reader[], value: Tensor): v
     !index.isOutput(name) &&
     index.uses(name).every(({ node, position }) => {
       if (ours.has(`${position} ${node.outputs[0]}`)) return true;
-      return ['Identity', 'Cast', 'Transpose'].includes(node.opType) && owned(node.outputs[0]);
+      return layout.has(node.opType) && owned(node.outputs[0]);
     });
   if (owned(leaf)) {
     graph.initializers.set(leaf, storedTensor(value));

@@ -38,8 +38,8 @@ export function parametrise(model: Model, analysis: Analysis): Parametric {
   const result = cloneModel(model);
   const draft = draftOf(result);
   const fixed = new Set(
-    analysis.targets.flatMap(({ where, items }) =>
-      typeof where === 'string' ? items.flatMap((item) => item?.flatMap(leaves) ?? []) : [],
+    analysis.targets.flatMap(({ where, items, redundant }) =>
+      typeof where === 'string' && !redundant ? items.flatMap((item) => item?.flatMap(leaves) ?? []) : [],
     ),
   );
   const blocks = analysis.blocks.filter(({ id }) => !fixed.has(analysis.sites.get(id)!.atom));

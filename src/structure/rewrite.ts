@@ -96,7 +96,9 @@ export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
     else {
       const old = node.inputs[where];
       const changed = items.map((item, i) =>
-        item?.some(isCut) ? sizes.resized(item, () => elements(draft, analysis, old)(i, i + 1)) : undefined,
+        item?.some(isCut)
+          ? sizes.resized(item, () => elements(draft, analysis, old)(i, i + 1)[0])
+          : undefined,
       );
       const memo = `${old} ${changed.join()}`;
       const renewed = vectors.get(memo) ?? assemble(draft, changed, elements(draft, analysis, old));
@@ -159,18 +161,15 @@ function elements(draft: Draft, analysis: Analysis, vector: string) {
     return constant?.opType === 'Constant' && tensorAttribute(constant, 'value')?.shape.join() === '1';
   };
   const apart = maker?.opType === 'Concat' && maker.inputs.every(single) ? maker.inputs : undefined;
-  return (from: number, to: number): string => {
-    if (apart && to === from + 1) return apart[from];
-    if (apart) return draft.op('Concat', apart.slice(from, to), [axisAttribute(0)]);
-    return draft.op('Slice', [vector, draft.ints([from]), draft.ints([to])]);
-  };
+  return (from: number, to: number): readonly string[] =>
+    apart?.slice(from, to) ?? [draft.op('Slice', [vector, draft.ints([from]), draft.ints([to])])];
 }
 
 /** A vector of new items, and of the old ones where `changed` is undefined. */
 function assemble(
   draft: Draft,
   changed: readonly (Count | undefined)[],
-  old: (from: number, to: number) => string,
+  old: (from: number, to: number) => readonly string[],
   output?: string,
 ): string {
   const parts: string[] = [];
@@ -180,7 +179,7 @@ function assemble(
     while (end < changed.length && typeof changed[end] === kind && kind !== 'string') end++;
     if (kind === 'string') parts.push(changed[i] as string);
     else if (kind === 'number') parts.push(draft.ints(changed.slice(i, end) as number[]));
-    else parts.push(old(i, end));
+    else parts.push(...old(i, end));
     i = end;
   }
   if (parts.length === 1 && output === undefined) return parts[0];
@@ -193,16 +192,13 @@ function assemble(
   return name;
 }
 
-/** An attribute takes numbers only. */
-export class FixedSizeError extends Error {}
-
+/** An attribute takes numbers only; one that cannot is redundant (`parametrise` leaves other blocks dense). */
 function setAttribute(node: Node, name: string, items: readonly (Count | undefined)[]): void {
-  if (items.some((item) => typeof item === 'string')) {
-    throw new FixedSizeError(`${node.opType}'s attribute ${name} cannot be computed at run time`);
-  }
-  const values = items.map((item) => BigInt(item as number));
+  const values = items.map((item) => (typeof item === 'number' ? BigInt(item) : undefined));
   const isList = node.attributes.get(name)?.kind === 'ints';
-  node.attributes.set(name, isList ? { kind: 'ints', value: values } : { kind: 'int', value: values[0] });
+  if (!values.every((value) => value !== undefined)) node.attributes.delete(name);
+  else
+    node.attributes.set(name, isList ? { kind: 'ints', value: values } : { kind: 'int', value: values[0] });
 }
 
 /** Lets Shape tell the sizes of the dense model, where anything still asks for one that is cut. */
@@ -225,8 +221,12 @@ function preserveShapes(
     if (!index.uses(old).some(({ node: reader }) => asked(reader)) && !index.isOutput(old)) continue;
     const now = draft.fresh(old);
     node.outputs[0] = now;
-    const read = (from: number, to: number) => draft.op('Slice', [now, draft.ints([from]), draft.ints([to])]);
-    const items = axes.map((one, i) => (isCut(one) ? sizes.restored(one, () => read(i, i + 1)) : undefined));
+    const read = (from: number, to: number) => [
+      draft.op('Slice', [now, draft.ints([from]), draft.ints([to])]),
+    ];
+    const items = axes.map((one, i) =>
+      isCut(one) ? sizes.restored(one, () => read(i, i + 1)[0]) : undefined,
+    );
     assemble(draft, items, read, old);
   }
   settle(draft);

@@ -45,7 +45,7 @@ export interface Operation extends ShapeInputs {
    * What an integer vector (an input, or an attribute by name) must hold after a cut: per item the axes whose sizes
    * add up to it, or undefined where it stays as it is.
    */
-  target(where: number | string, items: readonly (readonly Axis[] | undefined)[]): void;
+  target(where: number | string, items: readonly (readonly Axis[] | undefined)[], redundant?: boolean): void;
   /** The declared axes of an output, for operators that are not followed. */
   declared(output: number): Axes | undefined;
 }
@@ -239,8 +239,9 @@ const reshape = known(1, (op, x) => {
     aim(op, 1, out, target.items);
     return [out];
   }
-  for (const one of x) op.freeze(one, 'regroups it in a way that is not proven');
-  return [dims.map((dim) => (dim ? [...axis(dim.times), ...dim.symbols] : axis(undefined)))];
+  const unproven = dims.map((dim) => (dim ? [...axis(dim.times), ...dim.symbols] : axis(undefined)));
+  for (const one of [...x, ...unproven]) op.freeze(one, 'regroups it in a way that is not proven');
+  return [unproven];
 });
 
 const flatten = known(1, (op, x) => {
@@ -316,8 +317,10 @@ const concat: Rule = (op) => {
 function pieces(op: Operation, of: Axis, sizes: readonly number[]): readonly Axis[] {
   const parts = partition(of, sizes);
   if (parts) return parts;
-  op.freeze(of, 'divides it at places that do not fall between its structures');
-  return sizes.map(axis);
+  const apart = sizes.map(axis);
+  for (const one of [of, ...apart])
+    op.freeze(one, 'divides it at places that do not fall between its structures');
+  return apart;
 }
 
 const split = known(1, (op, x) => {
@@ -508,7 +511,7 @@ const rotaryEmbedding = known(1, (op, x) => {
   const count = op.int('num_heads', 0);
   if (x.length === 4) {
     op.freeze(x[3], 'rotates it');
-    if (count > 0) op.target('num_heads', [[x[1]]]);
+    if (count > 0) op.target('num_heads', [[x[1]]], true);
     return op.node.outputs.map(() => x);
   }
   const parts = heads(x[2] ?? [], count);
