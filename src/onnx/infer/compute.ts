@@ -197,7 +197,7 @@ const gemm: Rule = (node, [a, b, c]) => {
 
 const einsum: Rule = (node, operands) => {
   const inputs = given(node, operands);
-  const type = inputs[0].type;
+  const { type } = operands[0];
   const [left, right] = stringAttribute(node, 'equation', '').replace(/\s/g, '').split('->');
   const terms = left.split(',');
   if (terms.length !== inputs.length || inputs.some((input) => !input.shape)) return [{ type }];
