@@ -172,29 +172,37 @@ function shapeFrom(
  * They share a row of the latency table.
  */
 export function signature(model: Model, analysis: Analysis, blockId: string): string {
-  const { model: alone } = extract(model, analysis, blockId);
-  const names = new Map<string, number>();
-  const call = (name: string) => {
-    if (name === '') return '';
-    if (!names.has(name)) names.set(name, names.size);
-    return names.get(name);
+  const { model: alone, output } = extract(model, analysis, blockId);
+  const { graph } = alone;
+  const makers = new Map(
+    graph.nodes.flatMap((node) => node.outputs.map((name, i) => [name, { node, i }] as const)),
+  );
+  const inputs = new Map(graph.inputs.map((info) => [info.name, info]));
+  const places = new Map<string, number>();
+  const text: unknown[] = [...alone.opsets];
+  /** Numbers what the output depends on in the order of first need, whatever order the file has. */
+  const visit = (name: string): number => {
+    const known = places.get(name);
+    if (name === '' || known !== undefined) return known ?? -1;
+    const stored = graph.initializers.get(name);
+    const maker = makers.get(name);
+    let line: unknown;
+    if (stored) line = describe(stored);
+    else if (maker) {
+      const { domain, opType, attributes, inputs } = maker.node;
+      const settings = [...attributes].toSorted(([a], [b]) => (a < b ? -1 : 1));
+      line = [domain, opType, maker.i, settings.map(([key, one]) => [key, plain(one)]), inputs.map(visit)];
+    } else
+      line = [
+        inputs.get(name)?.type,
+        inputs.get(name)?.shape?.map((one) => (typeof one === 'number' ? one : '?')),
+      ];
+    const place = places.size;
+    places.set(name, place);
+    text.push(line);
+    return place;
   };
-  const lines = alone.graph.inputs.map(({ name, type, shape }) => [
-    call(name),
-    type,
-    shape?.map((dim) => dim ?? '?'),
-  ]);
-  const text: unknown[] = [...alone.opsets, ...lines];
-  for (const { domain, opType, attributes, inputs, outputs } of alone.graph.nodes) {
-    const settings = [...attributes]
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, one]) => [name, plain(one)]);
-    const read = inputs.map((name) => {
-      const stored = alone.graph.initializers.get(name);
-      return stored ? [call(name), describe(stored)] : call(name);
-    });
-    text.push([domain, opType, settings, read, outputs.map(call)]);
-  }
+  visit(output);
   return createHash('sha256').update(JSON.stringify(text)).digest('hex').slice(0, 16);
 }
 
