@@ -14,7 +14,7 @@ import { controlRules } from './infer/control.ts';
 import { type Expression, isSimple, parseDim, print, symbol, toDim } from './infer/expression.ts';
 import { type Context, type Known, largestValue, type Rule, type Shape, type Value } from './infer/known.ts';
 import { layoutRules } from './infer/layout.ts';
-import type { Dim, Graph, Model, Node, StoredTensor, ValueInfo } from './model.ts';
+import type { Dim, ElementType, Graph, Model, Node, StoredTensor, ValueInfo } from './model.ts';
 import { tensorAttribute } from './walk.ts';
 
 const standard: Readonly<Record<string, Rule>> = { ...computeRules, ...layoutRules, ...controlRules };
@@ -150,7 +150,15 @@ function filled(known: Known, declared: Known): Known {
 
 function simplified({ type, shape, value }: Known): Known {
   const simple = (item: Expression | undefined) => (item !== undefined && isSimple(item) ? item : undefined);
-  return { type, shape: shape?.map(simple), value: value && { ...value, items: value.items.map(simple) } };
+  const exact = (item: Expression | undefined) => representable(simple(item), type);
+  return { type, shape: shape?.map(simple), value: value && { ...value, items: value.items.map(exact) } };
+}
+
+/** Half precision rounds what we would go on computing with: only small integers are certain to be exact in it. */
+function representable(item: Expression | undefined, type: ElementType | undefined): Expression | undefined {
+  if (type === 'float32' && typeof item === 'number') return Math.fround(item);
+  if (type !== 'float16' && type !== 'bfloat16') return item;
+  return typeof item === 'number' && Number.isInteger(item) && Math.abs(item) <= 256 ? item : undefined;
 }
 
 function toInferred(name: string, { type, shape, value }: Known): InferredValue {

@@ -398,9 +398,9 @@ describe('formulas', () => {
   test('arithmetic agrees with numbers', () => {
     fc.assert(
       fc.property(tree, tree, values, (p, q, assignment) => {
-        const [x, y] = [at(p, assignment), at(q, assignment)];
-        expect(at(add(p, q), assignment)).toBe(x + y);
-        expect(at(subtract(p, q), assignment)).toBe(x - y);
+        const [x, y] = [at(p, assignment) + 0, at(q, assignment) + 0];
+        expect(at(add(p, q), assignment)).toBe(x + y + 0);
+        expect(at(subtract(p, q), assignment)).toBe(x - y + 0);
         expect(at(multiply(p, q), assignment) + 0).toBe(x * y + 0);
         const order = compare(p, q);
         if (order !== undefined) expect(Math.sign(x - y) + 0).toBe(order + 0);

@@ -80,7 +80,7 @@ export function subtract(a: Expression, b: Expression): Expression {
 }
 
 export function multiply(a: Expression, b: Expression): Expression {
-  if (typeof a === 'number' && typeof b === 'number') return a * b;
+  if (typeof a === 'number' && typeof b === 'number') return a * b + 0; // never −0
   if (termsOf(a).length * termsOf(b).length > mostTerms)
     throw new RangeError('the formula has too many terms');
   const terms: Term[] = [];
