@@ -10,6 +10,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: elsewhere,
+          // A machine may be busy; nothing here takes long by itself.
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },

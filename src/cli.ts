@@ -216,6 +216,7 @@ async function runVerb(config: Config, terminal: Terminal): Promise<Result> {
   await writeWhole(join(config.output, 'report.md'), await render([record], 'markdown'));
   await writeWhole(join(config.output, 'report.html'), await render([record], 'html'));
   terminal.close();
+  terminal.say(`Models, run.json, report.md and report.html are in ${config.output}`);
   const missed = record.targets.filter((t) => t.status !== 'met');
   for (const { target, status } of missed) terminal.warn(`the target of ${target}× is ${status}`);
   const { maxDrop } = config;
