@@ -22,6 +22,7 @@ import {
   axis,
   factors,
   freeze,
+  isUnit,
   sameAxis,
   sizeOfAxis,
   unify,
@@ -117,12 +118,17 @@ export function analyse(model: Model): Analysis {
       return fresh;
     }
     const own = values.get(name);
-    if (!own || !facts.sharedTables.has(name) || !isElementwise(ruleOf(node))) return own;
-    // A table that several layers read: each takes the slices it needs, so a cut of one is none of another's.
-    const fresh = own.map((one) => {
-      const free = factors(one).some((atom) => atom.size !== undefined && !atom.frozen);
-      return free ? axis(sizeOfAxis(one)) : one;
+    const reads = facts.tableReads.get(name) ?? 0;
+    if (!own || reads === 0 || !isElementwise(ruleOf(node))) return own;
+    // A table beside scores that several layers read, or that must keep its shape: each reader takes the slices it
+    // needs, so that a cut of one is none of another's. The last axis is features or positions, never heads.
+    const fresh = own.map((one, i) => {
+      const numbered = i < own.length - 1 && sizeOfAxis(one) !== undefined && !isUnit(one);
+      return numbered && (reads > 1 || factors(one).some((atom) => atom.frozen))
+        ? axis(sizeOfAxis(one))
+        : one;
     });
+    if (fresh.every((one, i) => one === own[i])) return own;
     operands.set(operandKey(node, input), fresh);
     return fresh;
   };
@@ -281,7 +287,8 @@ function factsOf(graph: Graph) {
       for (const output of node.outputs) constants.add(output);
       continue;
     }
-    const active = inputs.some((name) => activations.has(name));
+    // A shape is decided by the inputs' shapes alone.
+    const active = node.opType !== 'Shape' && inputs.some((name) => activations.has(name));
     const weighs = weighted.has(node.opType) && inputs.some((name) => constants.has(name));
     if (active || weighs) for (const output of node.outputs) activations.add(output);
     if (!active || !isElementwise(ruleOf(node))) continue;
@@ -299,7 +306,8 @@ function factsOf(graph: Graph) {
     producers,
     constants,
     stored,
-    sharedTables: new Set([...tableReads].flatMap(([name, reads]) => (reads > 1 ? [name] : []))),
+    /** How many operators pair a value that no activation decides with one that is decided by some. */
+    tableReads,
     /** The float initializer behind a constant, and, where it is transposed on the way, its axes' order. */
     leaf(name: string): { name: string; order?: readonly number[] } | undefined {
       let order: readonly number[] | undefined;

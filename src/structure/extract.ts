@@ -187,6 +187,10 @@ export function signature(model: Model, analysis: Analysis, blockId: string): st
     const stored = graph.initializers.get(name);
     const maker = makers.get(name);
     let line: unknown;
+    if (maker?.node.opType === 'Identity') {
+      places.set(name, visit(maker.node.inputs[0]));
+      return places.get(name)!;
+    }
     if (stored) line = describe(stored);
     else if (maker) {
       const { domain, opType, attributes, inputs } = maker.node;

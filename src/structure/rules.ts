@@ -136,6 +136,16 @@ const skipNormalisation = known(2, (op, x, skip) => {
   return op.node.outputs.map((_, output) => (output === 0 || output === 3 ? sum : undefined));
 });
 
+/** com.microsoft: ids, segments, and the tables that both pick rows of. */
+const embedLayerNormalisation: Rule = (op) => {
+  const [ids, words] = [op.axes(0), op.axes(2)];
+  op.node.inputs.forEach((_, input) => {
+    for (const one of input < 2 ? [] : (op.axes(input) ?? [])) op.freeze(one, 'normalises over it');
+  });
+  if (!ids || !words) return opaque(op);
+  return op.node.outputs.map((_, output) => (output === 1 ? [ids[0]] : [...ids, words[1]]));
+};
+
 const reduce = known(1, (op, x) => {
   const listed = op.ints('axes') ?? (op.node.inputs[1] ? numbersOf(op.value(1)) : []);
   if (!listed) return opaque(op);
@@ -547,6 +557,7 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     'com.microsoft.SkipLayerNormalization com.microsoft.SkipSimplifiedLayerNormalization',
     skipNormalisation,
   ),
+  ['com.microsoft.EmbedLayerNormalization', embedLayerNormalisation],
   ...all('MatMul com.microsoft.FusedMatMul', matMul),
   ...all('ArgMax ArgMin', argReduce),
   ...all('Range', vector),

@@ -22,6 +22,11 @@ export function take<T extends DataType>(
   for (let o = 0; o < outer; o++) {
     for (const index of indices) {
       const from = (o * width + index) * inner;
+      // Columns of a matrix: a view for each element would cost more than the element.
+      if (inner === 1) {
+        out[to++] = input.data[from];
+        continue;
+      }
       out.set(input.data.subarray(from, from + inner) as never, to);
       to += inner;
     }
