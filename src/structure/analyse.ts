@@ -71,6 +71,7 @@ export function analyse(model: Model): Analysis {
   const fractions = new Set<string>();
   const operands = new Map<string, Axes>();
   const targets: Target[] = [];
+  const unfollowed = new Map<string, Refusal>();
   const contractions: Contraction[] = [];
   const batched: Axis[] = [];
   const mixed: Axis[] = [];
@@ -208,7 +209,14 @@ export function analyse(model: Model): Analysis {
   }
   for (const node of model.graph.nodes) {
     const op = operation(node, (input) => operand(node, input));
-    const outputs = facts.constants.has(nodeKey(node)) ? [] : (ruleOf(node) ?? opaque)(op);
+    const rule = ruleOf(node);
+    const outputs = facts.constants.has(nodeKey(node)) ? [] : (rule ?? opaque)(op);
+    if (!rule && facts.isWeighty(node)) {
+      unfollowed.set(node.opType, {
+        at: describeNode(node),
+        reason: `What ${node.opType} does to axes is not known, so whatever it reads stays whole.`,
+      });
+    }
     node.outputs.forEach((name, i) => {
       if (name !== '' && outputs[i]) values.set(name, outputs[i]);
     });
@@ -236,7 +244,8 @@ export function analyse(model: Model): Analysis {
     const axes = values.get(name);
     return axes?.length === 2 && /^int/.test(type ?? '') ? [axes] : [];
   });
-  return { ...found, values, operands, targets, tokenInputs };
+  const refused = [...unfollowed.values(), ...found.refused];
+  return { ...found, refused, values, operands, targets, tokenInputs };
 }
 
 /** Where a block's consuming matrix reads, and how its rows lie to the model's tokens. */
@@ -306,6 +315,14 @@ function factsOf(graph: Graph) {
     producers,
     constants,
     stored,
+    /** Whether weights or activations enter a node, its bodies included. */
+    isWeighty(node: Node): boolean {
+      let found = false;
+      forEachRead(node, (name) => {
+        found ||= activations.has(name) || (graph.initializers.get(name)?.shape.length ?? 0) > 1;
+      });
+      return found && !constants.has(nodeKey(node));
+    },
     /** How many operators pair a value that no activation decides with one that is decided by some. */
     tableReads,
     /** The float initializer behind a constant, and, where it is transposed on the way, its axes' order. */

@@ -402,6 +402,38 @@ const gather = known(2, (op, data, indices) => {
   return [data.toSpliced(along, 1, ...indices)];
 });
 
+/** Writes slices at computed places: the result lies as the data does, but no slice keeps to its own. */
+const scatter = known(1, (op, data) => {
+  op.node.inputs.forEach((_, input) => {
+    for (const one of op.axes(input) ?? []) op.freeze(one, 'writes into it by index');
+  });
+  return [data];
+});
+
+const gatherND = known(2, (op, data, indices) => {
+  const depth = sizeOfAxis(indices.at(-1) ?? []);
+  const batches = op.int('batch_dims', 0);
+  if (depth === undefined) return opaque(op);
+  for (const one of data.slice(0, batches + depth)) op.freeze(one, 'picks slices of it by index');
+  return [[...indices.slice(0, -1), ...data.slice(batches + depth)]];
+});
+
+const gatherElements = known(2, (op, data, indices) => {
+  for (const one of [...data, ...indices]) op.freeze(one, 'picks elements of it by index');
+  return [indices];
+});
+
+const pad = known(1, (op, x) => {
+  const pads = op.node.inputs[3] ? undefined : numbersOf(op.value(1));
+  return [
+    x.map((one, i) => {
+      if (pads?.[i] === 0 && pads[i + x.length] === 0) return one;
+      op.freeze(one, 'pads it');
+      return axis(undefined);
+    }),
+  ];
+});
+
 const constantOfShape: Rule = (op) => {
   const target = op.value(0);
   if (!target) return [op.declared(0)];
@@ -575,6 +607,10 @@ export const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Split', split],
   ['Slice', slice],
   ['Gather', gather],
+  ['GatherND', gatherND],
+  ['GatherElements', gatherElements],
+  ...all('ScatterND ScatterElements', scatter),
+  ['Pad', pad],
   ['ConstantOfShape', constantOfShape],
   ['Shape', shape],
   ['Trilu', trilu],
