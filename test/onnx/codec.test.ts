@@ -8,6 +8,7 @@ import { InputError } from '../../src/errors.ts';
 import { codeOf } from '../../src/onnx/elements.ts';
 import { decodeModel, openModel } from '../../src/onnx/load.ts';
 import type { Attribute, Graph, Model, Node } from '../../src/onnx/model.ts';
+import { printGraph } from '../../src/onnx/print.ts';
 import { ModelProtoSchema, TensorProtoSchema } from '../../src/onnx/proto/onnx_pb.js';
 import { encodeModel, saveModel, storedTensor } from '../../src/onnx/save.ts';
 import { arrayOf, type DataType, sizeOf, type Tensor, tensor } from '../../src/tensor/tensor.ts';
@@ -317,6 +318,22 @@ describe('saving', () => {
     expect(
       (await readFile(join(target, 'in.onnx'))).equals(await readFile(fixture('bert-optimum').path)),
     ).toBe(true);
+  });
+
+  test('what is changed of an opened model is saved, and only that', async () => {
+    const model = await openModel(fixture('bert-dynamo18').path);
+    const text = printGraph(model.graph);
+    model.opsets.set('com.microsoft', 1);
+    model.metadata.set('ziplm', '2x');
+    model.graph.name = 'renamed';
+    const [first] = model.graph.inputs;
+    model.graph.inputs[0] = { ...first, shape: ['rows', 7] };
+    const again = decodeModel(encodeModel(model));
+    expect([...again.opsets]).toEqual([...model.opsets]);
+    expect([...again.metadata]).toEqual([...model.metadata]);
+    expect(again.graph.inputs[0]).toMatchObject({ name: first.name, type: 'int64', shape: ['rows', 7] });
+    expect(printGraph(again.graph)).toBe(printGraph(model.graph));
+    expect(printGraph(again.graph).split('\n').slice(1)).toEqual(text.split('\n').slice(1));
   });
 
   test('nothing is left behind when saving fails', async () => {
