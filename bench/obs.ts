@@ -240,18 +240,19 @@ function timeTable(results: readonly ShapeResult[]): string {
 }
 
 const excess = (error: number, oracle: number) => error / oracle - 1;
-const percent = (share: number) => `${share < 0 ? '−' : '+'}${Math.abs(100 * share).toFixed(4)} %`;
+/** A relative excess, where 0.1 % is 1.0e-3. */
+const relative = (share: number) => `${share < 0 ? '−' : '+'}${Math.abs(share).toExponential(1)}`;
 
 function errorTable({ levels }: ShapeResult): string {
   const every = levels.filter((_, i) => i % 6 === 0 || i === levels.length - 1);
   const rows = every.map(({ units, ours, refit, float64, lazy }) => [
     String(units),
     float64.toPrecision(6),
-    percent(excess(ours, float64)),
-    percent(excess(ours, refit)),
-    percent(excess(lazy, float64)),
+    relative(excess(ours, float64)),
+    relative(excess(ours, refit)),
+    relative(excess(lazy, float64)),
   ]);
-  const worst = (excessOf: (level: LevelResult) => number) => percent(Math.max(...levels.map(excessOf)));
+  const worst = (excessOf: (level: LevelResult) => number) => relative(Math.max(...levels.map(excessOf)));
   const last = [
     `worst of ${levels.length}`,
     '',
@@ -262,9 +263,9 @@ function errorTable({ levels }: ShapeResult): string {
   const header = [
     'columns kept',
     'error, float64 pass',
-    'ours against it',
-    'ours against our mask refitted',
-    'lazy (float32) against it',
+    'ours above it',
+    'ours above our mask refitted',
+    'lazy (float32) above it',
   ];
   return markdownTable([header, ...rows, last], { align: ['r', 'r', 'r', 'r', 'r'] });
 }
@@ -279,7 +280,7 @@ function verdicts(result: ShapeResult): string[] {
       ? [say(all('rank1') >= 15, `${all('rank1').toFixed(1)} times as fast as rank1 (at least 15)`)]
       : []),
     say(all('lazy') > 1, `${all('lazy').toFixed(2)} times as fast as lazy (more than 1), inverses included`),
-    say(worst <= 1e-3, `every level's error within 0.1 % of the float64 pass's (worst ${percent(worst)})`),
+    say(worst <= 1e-3, `every level's error within 0.1 % of the float64 pass's (worst ${relative(worst)})`),
     `- ${result.sameOrder} of ${result.removals} removals in the float64 pass's order before the first other one`,
   ];
 }
