@@ -119,7 +119,11 @@ function expand(
   const maker = graph.nodes.find((node) => node.outputs.includes(value))!;
   maker.outputs = maker.outputs.map((name) => (name === value ? freshName(graph, `${value}_unused`) : name));
   const shape = freshName(graph, `${value}_shape`);
-  insertNodes(graph, [newNode('Shape', [like], [shape]), newNode('Expand', [vector, shape], [value])]);
+  const expanded = {
+    ...newNode('Expand', [vector, shape], [value]),
+    name: freshName(graph, `${value}_full`),
+  };
+  insertNodes(graph, [newNode('Shape', [like], [shape]), expanded]);
   sortTopologically(graph);
   removeDeadNodes(graph);
   return true;

@@ -184,11 +184,12 @@ function assemble(
   }
   if (parts.length === 1 && output === undefined) return parts[0];
   const name = output ?? draft.fresh('sizes');
-  draft.added.push(
+  const made =
     parts.length === 1
       ? newNode('Identity', parts, [name])
-      : newNode('Concat', parts, [name], [axisAttribute(0)]),
-  );
+      : newNode('Concat', parts, [name], [axisAttribute(0)]);
+  // A value may be called like the node that used to make it; nodes have names of their own.
+  draft.added.push(output === undefined ? made : { ...made, name: draft.fresh(`${output}_sizes`) });
   return name;
 }
 
