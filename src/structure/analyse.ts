@@ -6,7 +6,8 @@
  * of different layers one name. Only a shared consuming matrix ties layers together (`blocks.ts`).
  * @module
  */
-import type { Graph, Model, Node, StoredTensor } from '../onnx/model.ts';
+import { inferShapes } from '../onnx/infer.ts';
+import type { ElementType, Graph, Model, Node, StoredTensor } from '../onnx/model.ts';
 import {
   describeNode,
   forEachRead,
@@ -56,6 +57,8 @@ export interface Analysis {
   readonly targets: readonly Target[];
   /** The axes of each integer input that tokens or their mask may come in: [batch, sequence]. */
   readonly tokenInputs: readonly Axes[];
+  /** The element type of a value. */
+  typeOf(value: string): ElementType | undefined;
 }
 
 /** The identity of a node: names of values are unique, names of nodes are not. */
@@ -90,12 +93,16 @@ export function analyse(model: Model): Analysis {
   };
 
   /** A constant's axes for one use, through whatever is computed from constants alone. */
-  const constantAxes = (name: string): Axes | undefined => {
+  const constantAxes = (name: string, within = new Map<string, Axes | undefined>()): Axes | undefined => {
+    if (!within.has(name)) within.set(name, freshAxes(name, within));
+    return within.get(name);
+  };
+  const freshAxes = (name: string, within: Map<string, Axes | undefined>): Axes | undefined => {
     const stored = facts.stored(name);
     if (stored) return stored.shape.map(axis);
     const maker = facts.producers.get(name);
     if (!maker) return undefined;
-    const inputs = maker.inputs.map((input) => (input === '' ? undefined : constantAxes(input)));
+    const inputs = maker.inputs.map((input) => (input === '' ? undefined : constantAxes(input, within)));
     const op = operation(maker, (input) => inputs[input]);
     // Within constants nothing is summed by a consumer, and nothing needs new sizes: the result is cut as it is.
     const inert = {
@@ -203,19 +210,22 @@ export function analyse(model: Model): Analysis {
   for (const name of facts.constants) {
     const stored = facts.stored(name);
     if (!stored || stored.shape.length > 1 || stored.byteLength > 512 || stored.type === 'string') continue;
+    const isFraction = /float/.test(stored.type);
+    if (isFraction && stored.byteLength > 8) continue; // a weight
     const value = shapeValueOf(stored.tensor());
     if (value) shapes.set(name, value);
-    if (stored.type.startsWith('float') || stored.type === 'bfloat16') fractions.add(name);
+    if (isFraction) fractions.add(name);
   }
   for (const node of model.graph.nodes) {
     const op = operation(node, (input) => operand(node, input));
     const rule = ruleOf(node);
     const outputs = facts.constants.has(nodeKey(node)) ? [] : (rule ?? opaque)(op);
-    if (!rule && facts.isWeighty(node)) {
-      unfollowed.set(node.opType, {
-        at: describeNode(node),
-        reason: `What ${node.opType} does to axes is not known, so whatever it reads stays whole.`,
-      });
+    const lost = outputs.every((one) => one === undefined) && outputs.length > 0;
+    const read = node.inputs.every((name) => name === '' || values.has(name) || facts.constants.has(name));
+    if (!unfollowed.has(node.opType) && (!rule || (lost && read)) && facts.isWeighty(node)) {
+      const why = rule ? 'here cannot be told before it runs' : 'is not known';
+      const reason = `What ${node.opType} does to axes ${why}, so whatever it reads stays whole.`;
+      unfollowed.set(node.opType, { at: describeNode(node), reason });
     }
     node.outputs.forEach((name, i) => {
       if (name !== '' && outputs[i]) values.set(name, outputs[i]);
@@ -245,7 +255,12 @@ export function analyse(model: Model): Analysis {
     return axes?.length === 2 && /^int/.test(type ?? '') ? [axes] : [];
   });
   const refused = [...unfollowed.values(), ...found.refused];
-  return { ...found, refused, values, operands, targets, tokenInputs };
+  let types: ReturnType<typeof inferShapes> | undefined;
+  const typeOf = (value: string) => {
+    types ??= inferShapes(model);
+    return types.get(value)?.type;
+  };
+  return { ...found, refused, values, operands, targets, tokenInputs, typeOf };
 }
 
 /** Where a block's consuming matrix reads, and how its rows lie to the model's tokens. */

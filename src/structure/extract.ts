@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { cloneNode, freshNames, insertNodes, newNode, removeDeadNodes } from '../onnx/edit.ts';
-import { inferShapes } from '../onnx/infer.ts';
 import type { Attribute, Dim, Graph, Model, Node, StoredTensor, ValueInfo } from '../onnx/model.ts';
 import { storedTensor } from '../onnx/stored.ts';
 import { indexGraph, intAttribute } from '../onnx/walk.ts';
@@ -83,7 +82,6 @@ export function extract(model: Model, analysis: Analysis, blockId: string): Extr
     } else if (!constant(name)) boundary.add(name);
   }
 
-  const types = inferShapes(model);
   const graph: Graph = {
     name: blockId,
     nodes: model.graph.nodes.filter((node) => chosen.has(node) && !shapesOf.has(node)).map(cloneNode),
@@ -109,11 +107,10 @@ export function extract(model: Model, analysis: Analysis, blockId: string): Extr
   };
   const declare = (name: string): ValueInfo => {
     const shape = analysis.values.get(name)?.map(dim);
-    return { name, type: types.get(name)?.type ?? 'float32', ...(shape && { shape }) };
+    return { name, type: analysis.typeOf(name) ?? 'float32', ...(shape && { shape }) };
   };
-  const order = [...boundary].toSorted(
-    (a, b) => Number(isFloat(types.get(b))) - Number(isFloat(types.get(a))),
-  );
+  const isFloat = (name: string) => /float/.test(analysis.typeOf(name) ?? 'float32');
+  const order = [...boundary].toSorted((a, b) => Number(isFloat(b)) - Number(isFloat(a)));
   graph.inputs = order.map(declare);
   graph.outputs = [declare(output)];
   insertNodes(graph, extra, new Set(boundary));
@@ -122,8 +119,6 @@ export function extract(model: Model, analysis: Analysis, blockId: string): Extr
   const alone = { irVersion, opsets: new Map(opsets), functions: [...functions], metadata: new Map(), graph };
   return { model: alone, inputs: order, output };
 }
-
-const isFloat = (info: ValueInfo | undefined) => /float/.test(info?.type ?? 'float32');
 
 /** The shape of a value outside the block, from values that enter it: their dimensions are the same atoms. */
 function shapeFrom(
