@@ -67,3 +67,21 @@ export interface Refusal {
 
 /** Block id → the structures to remove: indices along the consuming matrix; all of them removes the module. */
 export type Removal = ReadonlyMap<string, readonly number[]>;
+
+/**
+ * The removed structures of each block, as sets.
+ * @throws RangeError for a block that is not there, or a structure outside it
+ */
+export function removedStructures(blocks: readonly Block[], removal: Removal): Map<string, Set<number>> {
+  const sets = new Map<string, Set<number>>();
+  for (const [id, gone] of removal) {
+    const block = blocks.find((one) => one.id === id);
+    if (!block) throw new RangeError(`cut: the model has no block "${id}"`);
+    const wrong = gone.find((i) => !Number.isInteger(i) || i < 0 || i >= block.structures);
+    if (wrong !== undefined) {
+      throw new RangeError(`cut: ${id} has structures 0 to ${block.structures - 1}, not ${wrong}`);
+    }
+    sets.set(id, new Set(gone));
+  }
+  return sets;
+}

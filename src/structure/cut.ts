@@ -8,7 +8,7 @@ import { storedTensor } from '../onnx/stored.ts';
 import { clear, take } from '../tensor/slice.ts';
 import type { Analysis } from './analyse.ts';
 import { type Atom, type Axis, keptSlices } from './axes.ts';
-import type { Removal } from './block.ts';
+import { type Removal, removedStructures } from './block.ts';
 import { editConsumers } from './mask.ts';
 import { removeModule } from './modules.ts';
 import { draftOf, rewrite } from './rewrite.ts';
@@ -21,7 +21,7 @@ import { draftOf, rewrite } from './rewrite.ts';
 export function cut(model: Model, analysis: Analysis, removal: Removal): Model {
   let result = cloneModel(model);
   const kept = new Map<Atom, readonly number[]>();
-  for (const [id, gone] of checked(analysis, removal)) {
+  for (const [id, gone] of removedStructures(analysis.blocks, removal)) {
     const { atom, consumers } = analysis.sites.get(id)!;
     const stay = Array.from({ length: atom.size! }, (_, i) => i).filter((i) => !gone.has(i));
     if (stay.length === atom.size) continue;
@@ -49,19 +49,4 @@ export function cut(model: Model, analysis: Analysis, removal: Removal): Model {
     indices: (of) => draft.ints(slices(of)),
   });
   return result;
-}
-
-/** The removed structures of each block, as sets. */
-export function checked(analysis: Analysis, removal: Removal): Map<string, Set<number>> {
-  const sets = new Map<string, Set<number>>();
-  for (const [id, gone] of removal) {
-    const block = analysis.blocks.find((one) => one.id === id);
-    if (!block) throw new RangeError(`cut: the model has no block "${id}"`);
-    const wrong = gone.find((i) => !Number.isInteger(i) || i < 0 || i >= block.structures);
-    if (wrong !== undefined) {
-      throw new RangeError(`cut: ${id} has structures 0 to ${block.structures - 1}, not ${wrong}`);
-    }
-    sets.set(id, new Set(gone));
-  }
-  return sets;
 }

@@ -9,13 +9,12 @@ import { indexGraph } from '../onnx/walk.ts';
 import { clear } from '../tensor/slice.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type Analysis, layout } from './analyse.ts';
-import type { Removal } from './block.ts';
-import { checked } from './cut.ts';
+import { type Removal, removedStructures } from './block.ts';
 
 /** The model with the consuming matrices' columns of removed structures at zero. A cut model must equal it. */
 export function mask(model: Model, analysis: Analysis, removal: Removal): Model {
   let result = model;
-  for (const [id, gone] of checked(analysis, removal)) {
+  for (const [id, gone] of removedStructures(analysis.blocks, removal)) {
     const { columns } = analysis.blocks.find((block) => block.id === id)!;
     const zero = [...gone].flatMap((structure) => columns[structure]);
     result = editConsumers(result, analysis, id, (weight, axis) => clear(weight, axis, zero));
