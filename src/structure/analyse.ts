@@ -30,7 +30,8 @@ import {
 } from './axes.ts';
 import type { Block, Refusal } from './block.ts';
 import { type Contraction, findBlocks, type Site } from './blocks.ts';
-import { isElementwise, type Operation, opaque, ruleOf } from './rules.ts';
+import { type Operation, opaque } from './rules/operation.ts';
+import { isElementwise, ruleOf } from './rules.ts';
 import { evaluateShape, type ShapeValue, shapeValueOf } from './shape-values.ts';
 
 /** An integer vector that holds sizes: what its items must be after a cut. */
