@@ -1,7 +1,7 @@
 """Someone else's check: the speed (and, on request, the accuracy) of model files in Python's onnxruntime, without any of our code.
 
-    python bench/outside.py DENSE OTHER... [--batch 32 --sequence 64 --rounds 8] [--record RUN.json]
     python bench/outside.py --record ziplm-out/run.json
+    python bench/outside.py DENSE OTHER... [--batch 32 --sequence 64 --rounds 8] [--record RUN.json]
     python bench/outside.py DENSE OTHER... --data test.jsonl --tokenizer MODEL_FOLDER [--max-length 64]
 
 DENSE and OTHER are .onnx files or folders with a model.onnx; with --record alone they are the record's. In each round every
@@ -115,20 +115,17 @@ def fingerprint():
 
 
 def recorded(record_file, files):
-    """File → the record's target, and the record's dense file and target files where none were given."""
+    """The files (the record's own where none were given), its targets by absolute file, and its shape."""
     record = json.loads(record_file.read_text())
-    targets = {(record_file.parent / t["file"]).resolve(): t for t in record["targets"]}
-    if not files:
-        dense = record["configuration"].get("model", record["model"]["file"])
-        files = [dense, *targets]
-    return files, targets
+    targets = {(record_file.parent / t["file"]).absolute(): t for t in record["targets"]}
+    return files or [record["model"]["file"], *targets], targets, record["shape"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="the dense model, then the others")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--sequence", type=int, default=64)
+    parser.add_argument("--batch", type=int, help="rows; the record's, or 32")
+    parser.add_argument("--sequence", type=int, help="tokens; the record's, or 64")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--record", type=pathlib.Path, help="run.json")
     parser.add_argument("--data", help="JSONL with text and label: accuracy as well")
@@ -141,36 +138,38 @@ def main():
         print(json.dumps(time_one(args.one, args.batch, args.sequence, args.vocabulary)))
         return 0
 
-    paths, targets = recorded(args.record, args.models) if args.record else (args.models, {})
+    paths, targets, shape = recorded(args.record, args.models) if args.record else (args.models, {}, dict(batch=32, sequence=64))
+    args.batch, args.sequence = args.batch or shape["batch"], args.sequence or shape["sequence"]
     if len(paths) < 2:
         parser.error("give the dense model and at least one other, or --record")
     files = [model_file(path) for path in paths]
     vocab = vocabulary(files[0])
     print(fingerprint())
-    times = {file: [] for file in files}
+    times = [[] for _ in files]
     for turn in range(args.rounds):
-        for file in files if turn % 2 == 0 else files[::-1]:
-            times[file].append(fresh(file, args, vocab))
-            print(f"round {turn + 1}: {file} {times[file][-1]:.2f} ms", file=sys.stderr, flush=True)
+        for i in range(len(files))[::1 if turn % 2 == 0 else -1]:
+            times[i].append(fresh(files[i], args, vocab))
+            print(f"round {turn + 1}: {files[i]} {times[i][-1]:.2f} ms", file=sys.stderr, flush=True)
 
-    dense, missed = files[0], 0
+    missed = 0
     print(f"{args.rounds} rounds of fresh processes, batch {args.batch} x {args.sequence}: median [range]")
-    print(f"{dense}: {spread(times[dense], 2)} ms")
-    for file in files[1:]:
-        ratios = [d / o for d, o in zip(times[dense], times[file])]
-        line = f"{file}: {spread(times[file], 2)} ms, speedup {spread(ratios, 3)}"
-        target = targets.get(file.resolve())
+    print(f"{files[0]}: {spread(times[0], 2)} ms")
+    for file, own in zip(files[1:], times[1:]):
+        ratios = [d / o for d, o in zip(times[0], own)]
+        line = f"{file}: {spread(own, 2)} ms, speedup {spread(ratios, 3)}"
+        target = targets.get(file.absolute())
         if target:
             said = target["speedup"]
             off = statistics.median(ratios) / said["median"] - 1
-            missed += abs(off) > TOLERANCE
-            line += f"; the record says {said['median']:.3f} [{said['low']:.3f}-{said['high']:.3f}] ({target['status']}): {100 * off:+.1f} %, {'within' if abs(off) <= TOLERANCE else 'NOT within'} 5 %"
+            within = abs(off) <= TOLERANCE
+            missed += not within
+            line += f"; the record says {said['median']:.3f} [{said['low']:.3f}-{said['high']:.3f}] ({target['status']}): {100 * off:+.1f} %, {'within' if within else 'NOT within'} 5 %"
         print(line)
     if args.data:
         for file in files:
             hits, count = accuracy(file, args.data, args.tokenizer or files[0].parent, args.max_length)
             line = f"{file}: accuracy {100 * hits / count:.2f} % ({hits} of {count})"
-            target = targets.get(file.resolve())
+            target = targets.get(file.absolute())
             if target and target["metric"]["name"] == "accuracy":
                 line += f"; the record says {100 * target['metric']['value']:.2f} %"
             print(line)

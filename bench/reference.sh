@@ -17,6 +17,7 @@ mkdir -p "$work"
 [ -d "$work/model/torch" ] || "$python" "$root/bench/checkpoint.py" "$model" "$work/model"
 
 # Written here, because the peers' own results.json is the default and holds the published run.
+echo "reference: load $(cut -d' ' -f1 /proc/loadavg) before it begins"
 begun=$(date +%s)
 PYTHONDONTWRITEBYTECODE=1 "$python" "$shared/peers/one_shot.py" --model "$work/model" --data "$model" --out "$work/out" \
   --methods ziplm --targets 1.25,1.5,2,3 --table block --remeasure --results "$work/results.json" "$@"
