@@ -6,7 +6,11 @@
 import { energy, type Matrix, multiply, solve, transpose } from './linear.ts';
 
 /** min over Ŵ with the columns outside `columns` zero of tr((Ŵ − W)·H·(Ŵ − W)ᵀ); W [rows, n], H [n, n]. */
-export function refit(w: Matrix, h: Matrix, columns: readonly number[]): { weight: number[][]; loss: number } {
+export function refit(
+  w: Matrix,
+  h: Matrix,
+  columns: readonly number[],
+): { weight: number[][]; loss: number } {
   const target = transpose(multiply(w, h).map((row) => columns.map((j) => row[j])));
   const kept = transpose(
     solve(
@@ -14,7 +18,9 @@ export function refit(w: Matrix, h: Matrix, columns: readonly number[]): { weigh
       target,
     ),
   );
-  const weight = w.map((row, r) => row.map((_, j) => (columns.includes(j) ? kept[r][columns.indexOf(j)] : 0)));
+  const weight = w.map((row, r) =>
+    row.map((_, j) => (columns.includes(j) ? kept[r][columns.indexOf(j)] : 0)),
+  );
   const change = w.map((row, r) => row.map((value, j) => weight[r][j] - value));
   return { weight, loss: energy(change, h) };
 }
@@ -31,7 +37,15 @@ export function greedyRefit(
   while (alive.length > 1) {
     const tried = alive.map((gone) => {
       const rest = alive.filter((s) => s !== gone);
-      return { gone, rest, ...refit(w, h, rest.flatMap((s) => groups[s]).sort((a, b) => a - b)) };
+      return {
+        gone,
+        rest,
+        ...refit(
+          w,
+          h,
+          rest.flatMap((s) => groups[s]).sort((a, b) => a - b),
+        ),
+      };
     });
     const best = tried.reduce((a, b) => (b.loss < a.loss ? b : a));
     alive = best.rest;
