@@ -82,7 +82,7 @@ const schema = z.strictObject({
     .default(0.01)
     .describe("What is added to a Hessian's diagonal, as a share of that diagonal's mean."),
   search: section({
-    steps: count().default(200).describe('Candidates that the search evaluates per target.'),
+    steps: count().default(60).describe('Candidates that the search evaluates per target.'),
     rows: count().default(256).describe("Calibration rows that a candidate's loss is computed on."),
     seed: z
       .int()

@@ -16,6 +16,7 @@ import { InputError } from './errors.ts';
 import { openModel } from './onnx/load.ts';
 import type { Model, ValueInfo } from './onnx/model.ts';
 import { externalRange } from './onnx/stored.ts';
+import { validateModel } from './onnx/validate.ts';
 import { storedTensors } from './onnx/walk.ts';
 import type { Progress } from './progress.ts';
 import { chooseProvider } from './runtime/choose.ts';
@@ -47,10 +48,25 @@ export interface Machine {
   readonly session: SessionOptions & { readonly provider: Provider };
 }
 
-/** @throws InputError for anything that is not a readable model */
+/**
+ * Opens a model's file and checks that its graph is well formed, before anything is computed from it.
+ * @throws InputError for anything that is not
+ */
+export async function openValidModel(file: string): Promise<Model> {
+  const model = await openModel(file);
+  try {
+    validateModel(model);
+  } catch (cause) {
+    if (!(cause instanceof InputError)) throw cause;
+    throw new InputError(`model: ${file}: ${cause.message} Export it again.`, { cause });
+  }
+  return model;
+}
+
+/** @throws InputError for anything that is not a well-formed model */
 export async function openModelFolder(path: string): Promise<OpenedModel> {
   const folder = openFolder(path);
-  const model = await openModel(folder.modelFile);
+  const model = await openValidModel(folder.modelFile);
   const inputs = model.graph.inputs.filter(({ name }) => !model.graph.initializers.has(name));
   return {
     folder,

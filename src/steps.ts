@@ -1,21 +1,19 @@
 import type { Config } from './config.ts';
 import type { Batch } from './data/batch.ts';
-import { crossEntropy } from './evaluate/losses.ts';
+import { klDivergence } from './evaluate/losses.ts';
 import { type Dataset, type Machine, type OpenedModel, timingFeeds } from './job.ts';
 import type { Progress } from './progress.ts';
 import { openCandidates, transpose } from './prune/candidates.ts';
 import { type BlockLevels, buildLevels, openLevels } from './prune/database.ts';
 import { calibrate } from './prune/hessian.ts';
 import { openKernels } from './prune/kernels.ts';
-import { type LatencyEntry, latencyTable, timesOf } from './prune/latency.ts';
+import { type LatencyTable, latencyTable, timesOf } from './prune/latency.ts';
 import { lossPriors, sampleCount } from './prune/sensitivity.ts';
 import { type Assignment, type Candidate, search } from './prune/spdy.ts';
-import { measureRounds } from './runtime/compare.ts';
 import type { Stages } from './stages.ts';
 import type { Analysis } from './structure/analyse.ts';
 import type { Block } from './structure/block.ts';
 import { random } from './tensor/random.ts';
-import { median } from './tensor/statistics.ts';
 import { tensor } from './tensor/tensor.ts';
 
 /** What all steps share. */
@@ -28,18 +26,8 @@ export interface Work {
   readonly progress: Progress;
 }
 
-export interface LatencyProfile {
-  readonly entries: readonly LatencyEntry[];
-  /** The whole dense model, and what no block accounts for. */
-  readonly modelMs: number;
-  readonly fixedMs: number;
-}
-
 /** The name of the dense model in rounds. */
 export const DENSE = 'dense';
-/** Fresh processes that time the dense model for the table, around the blocks' timing. */
-const DENSE_ROUNDS = 3;
-
 /** Times every block at every level, and the whole dense model. */
 export function profileStep({
   opened,
@@ -48,35 +36,11 @@ export function profileStep({
   config,
   stages,
   progress,
-}: Work): Promise<LatencyProfile> {
+}: Work): Promise<LatencyTable> {
   const key = [machine.hardware.fingerprint, machine.session, opened.sha256, config.shape];
-  return stages.json('profile', key, async () => {
-    const feeds = timingFeeds(opened, config);
-    const whole = () =>
-      measureRounds([{ name: DENSE, file: opened.folder.modelFile }], DENSE_ROUNDS, {
-        ...machine.session,
-        feeds,
-        progress,
-      });
-    const before = await whole();
-    const entries = await latencyTable(opened.model, analysis, feeds, { ...machine.session, progress });
-    const modelMs = median([...before, ...(await whole())].map(({ medianMs }) => medianMs[DENSE]));
-    const blocksMs = analysis.blocks.reduce((sum, { id }) => sum + timesOf(entries, id)[0], 0);
-    // Blocks alone are now and then slower than inside the model; then the model's time is all theirs, in proportion.
-    const fixedMs = Math.max(0, modelMs - blocksMs);
-    const scale = Math.min(1, modelMs / blocksMs);
-    return { entries: entries.map((entry) => scaled(entry, scale)), modelMs, fixedMs };
-  });
-}
-
-function scaled(entry: LatencyEntry, by: number): LatencyEntry {
-  const rows = entry.rows.map(({ kept, medianMs, low, high }) => ({
-    kept,
-    medianMs: medianMs * by,
-    low: low * by,
-    high: high * by,
-  }));
-  return { ...entry, rows };
+  return stages.json('profile', key, () =>
+    latencyTable(opened.model, analysis, timingFeeds(opened, config), { ...machine.session, progress }),
+  );
 }
 
 /** Moments of so many bytes are gathered in one pass over the calibration rows. */
@@ -145,39 +109,47 @@ function* chunked<T>(items: readonly T[], sizeOf: (item: T) => number, limit: nu
   if (chunk.length > 0) yield chunk;
 }
 
-/** The calibration loss of candidates. */
+/** The calibration loss of candidates: KL(dense ‖ candidate) of the classes, a row's mean. */
 export interface Objective extends AsyncDisposable {
-  /**
-   * The mean loss over the calibration rows.
-   * @returns +∞ as soon as it is certain to exceed `bound`
-   */
+  /** @returns +∞ as soon as the loss is certain to exceed `bound` */
   loss(assignment: Assignment, bound?: number): Promise<number>;
   /** Priors of every block and level, see `search`. */
   readonly priors: readonly (readonly (readonly number[])[])[];
 }
 
-/** Opens the session that all candidates share, and measures what the search starts from. */
+/**
+ * Opens the session that all candidates share, and measures what the search starts from.
+ * @param rows the calibration rows that candidates are judged by
+ */
 export async function openObjective(
-  { opened, analysis, machine, config, stages, progress }: Work,
+  { opened, analysis, machine, stages, progress }: Work,
   databases: readonly BlockLevels[],
-  calibration: Dataset,
+  rows: Dataset,
   key: unknown,
 ): Promise<Objective> {
-  const chosen = calibration.batches;
-  const rows = chosen.reduce((sum, batch) => sum + batch.rows.length, 0);
   const output = opened.model.graph.outputs[0].name;
   const candidates = await openCandidates(opened.model, analysis, databases, machine.session);
+  const dense = databases.map(() => 0);
+  const teacher: Float32Array[] = [];
+  const run = async (assignment: Assignment, { feeds }: Batch) => {
+    const { data, shape } = await candidates.run(assignment, feeds, output);
+    return { logits: data as Float32Array, classes: shape[1] };
+  };
+  for (const batch of rows.batches) teacher.push((await run(dense, batch)).logits);
+  const count = rows.labels.length;
   const loss = async (assignment: Assignment, bound = Number.POSITIVE_INFINITY) => {
     let sum = 0;
-    for (const batch of chosen) {
-      const logits = await candidates.run(assignment, batch.feeds, output);
-      sum += crossEntropy(logits.data as Float32Array, batch.labels) * batch.rows.length;
-      if (sum > bound * rows) return Number.POSITIVE_INFINITY;
+    for (const [i, batch] of rows.batches.entries()) {
+      const { logits, classes } = await run(assignment, batch);
+      const size = batch.rows.length * classes; // without filler rows
+      sum +=
+        klDivergence(teacher[i].subarray(0, size), logits.subarray(0, size), classes) * batch.rows.length;
+      if (sum > bound * count) return Number.POSITIVE_INFINITY;
     }
-    return sum / rows;
+    return sum / count;
   };
   const levels = databases.map((database) => database.levels);
-  const measured = await stages.json('sensitivity', [key, config.search.rows], async () => {
+  const measured = await stages.json('sensitivity', [key, rows.sha256], async () => {
     const task = progress.task('measuring what each block is worth', sampleCount(levels));
     const priors = await lossPriors(levels, loss, () => task.advance());
     task.done();
@@ -186,7 +158,7 @@ export async function openObjective(
   const errors = levels.map((row) => row.map(({ error }) => error));
   return {
     loss,
-    priors: [errors, measured],
+    priors: [measured, errors],
     [Symbol.asyncDispose]: () => candidates[Symbol.asyncDispose](),
   };
 }
@@ -203,7 +175,7 @@ export interface Found extends Candidate {
  */
 export function searchStep(
   { config, stages, progress, analysis }: Work,
-  profile: LatencyProfile,
+  profile: LatencyTable,
   objective: Objective,
   key: unknown,
   { goal, steps, starts }: { goal: number; steps: number; starts: readonly Candidate[] },
@@ -223,14 +195,4 @@ export function searchStep(
     task.done();
     return found ?? null;
   });
-}
-
-/** What the latency table promises for an assignment. */
-export function predictedSpeedup(
-  { analysis }: Work,
-  { entries, modelMs, fixedMs }: LatencyProfile,
-  assignment: Assignment,
-): number {
-  const blocksMs = analysis.blocks.reduce((sum, { id }, b) => sum + timesOf(entries, id)[assignment[b]], 0);
-  return modelMs / (fixedMs + blocksMs);
 }

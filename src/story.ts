@@ -6,15 +6,16 @@ import type { Classified } from './evaluate/classification.ts';
 import { compareToDense, score } from './evaluate/score.ts';
 import { type Member, nameInRounds } from './family.ts';
 import { parametersOf } from './job.ts';
+import type { LatencyTable } from './prune/latency.ts';
 import { type RunRecord, SCHEMA, type TargetRecord } from './record.ts';
 import { judge, type Round, summarise } from './runtime/compare.ts';
-import { DENSE, type LatencyProfile, type Work } from './steps.ts';
+import { DENSE, type Work } from './steps.ts';
 import { median, medianInterval } from './tensor/statistics.ts';
 import { version } from './version.ts';
 
 export function recordOf(
   { opened, analysis, machine, config, stages }: Work,
-  profile: LatencyProfile,
+  profile: LatencyTable,
   rounds: readonly Round[],
   dense: Classified,
   members: readonly Member[],

@@ -9,15 +9,22 @@ import { openFolder } from './data/folder.ts';
 import { InputError } from './errors.ts';
 import { evaluateClassification } from './evaluate/classification.ts';
 import { type Score, score } from './evaluate/score.ts';
-import { openDataset, openMachine, openModelFolder, prunableBlocks, timingFeeds } from './job.ts';
-import { openModel } from './onnx/load.ts';
+import {
+  openDataset,
+  openMachine,
+  openModelFolder,
+  openValidModel,
+  prunableBlocks,
+  timingFeeds,
+} from './job.ts';
 import { saveModel } from './onnx/save.ts';
 import type { Progress } from './progress.ts';
+import type { LatencyTable } from './prune/latency.ts';
 import { type Comparison, compareModels } from './runtime/compare.ts';
 import type { Hardware } from './runtime/hardware.ts';
 import { openSession } from './runtime/session.ts';
 import { openStages } from './stages.ts';
-import { type LatencyProfile, profileStep } from './steps.ts';
+import { profileStep } from './steps.ts';
 import { analyse } from './structure/analyse.ts';
 import type { Block, Refusal } from './structure/block.ts';
 import { checkedCut } from './verify.ts';
@@ -26,7 +33,7 @@ import { checkedCut } from './verify.ts';
 export async function inspect(
   path: string,
 ): Promise<{ readonly blocks: readonly Omit<Block, 'columns'>[]; readonly refused: readonly Refusal[] }> {
-  const { blocks, refused } = analyse(await openModel(openFolder(path).modelFile));
+  const { blocks, refused } = analyse(await openValidModel(openFolder(path).modelFile));
   return { blocks: blocks.map(({ columns, ...block }) => block), refused };
 }
 
@@ -84,7 +91,9 @@ export async function compare(
   progress: Progress,
 ): Promise<Comparison> {
   const opened = await openModelFolder(dense);
-  const files = [opened.folder.modelFile, ...others.map((path) => openFolder(path).modelFile)];
+  const otherFiles = others.map((path) => openFolder(path).modelFile);
+  for (const file of otherFiles) await openValidModel(file);
+  const files = [opened.folder.modelFile, ...otherFiles];
   const { session } = await openMachine(config, progress);
   return compareModels(files, {
     ...session,
@@ -120,7 +129,7 @@ export async function profile(
   readonly hardware: Hardware;
   readonly provider: string;
   readonly shape: Config['shape'];
-  readonly latencyTable: LatencyProfile['entries'];
+  readonly latencyTable: LatencyTable['entries'];
   readonly fixedMs: number;
   readonly modelMs: number;
 }> {

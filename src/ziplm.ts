@@ -17,6 +17,7 @@ import {
 } from './family.ts';
 import { openDataset, openMachine, openModelFolder, prunableBlocks } from './job.ts';
 import type { Progress } from './progress.ts';
+import { type LatencyTable, predictedSpeedup } from './prune/latency.ts';
 import type { Candidate } from './prune/spdy.ts';
 import { type RunRecord, writeRecord } from './record.ts';
 import { type Round, summarise } from './runtime/compare.ts';
@@ -25,9 +26,7 @@ import {
   DENSE,
   databaseStep,
   type Found,
-  type LatencyProfile,
   openObjective,
-  predictedSpeedup,
   profileStep,
   searchStep,
   type Work,
@@ -69,7 +68,9 @@ export async function run(config: Config, output: string, progress: Progress): P
   requireReachable(config.speedups, profile);
   const databases = await databaseStep(work, calibration);
   const key = [opened.sha256, calibration.sha256, config.damping, machine.session.provider];
-  await using objective = await openObjective(work, databases, calibration, key);
+  const judged = Math.min(config.search.rows, config.calibrationRows);
+  const searched = await openDataset(opened, config, 'calibration', telling, judged);
+  await using objective = await openObjective(work, databases, searched, key);
 
   const rounds: Round[] = [];
   const measured = (model: Pruned) => summarise(rounds, DENSE, nameInRounds(model));
@@ -85,7 +86,7 @@ export async function run(config: Config, output: string, progress: Progress): P
     const pruned = await modelStep(work, databases, key, found.assignment, calibration);
     rounds.push(...(await measureStep(work, [pruned], LOOP_ROUNDS, occasion)));
     const { median, low } = measured(pruned);
-    const predicted = predictedSpeedup(work, profile, found.assignment);
+    const predicted = predictedSpeedup(profile, analysis.blocks, found.assignment);
     correction = median / predicted;
     return { pruned, found, predicted, measured: median, low };
   };
@@ -149,7 +150,7 @@ export async function run(config: Config, output: string, progress: Progress): P
 }
 
 /** @throws InputError for a speedup that even the removal of every block would not give */
-function requireReachable(speedups: readonly number[], { modelMs, fixedMs }: LatencyProfile): void {
+function requireReachable(speedups: readonly number[], { modelMs, fixedMs }: LatencyTable): void {
   const highest = modelMs / fixedMs;
   const beyond = speedups.filter((speedup) => speedup >= highest);
   if (beyond.length === 0) return;

@@ -52,11 +52,11 @@ export async function openCandidates(
     // A removed module still runs, on one structure whose weights are zero.
     const kept = at.kept === 0 ? [0] : at.structures;
     const feeds: Record<string, Tensor> = {};
-    for (const { name, block: owner, initializer, axis, indices } of parametric.parameters) {
+    for (const { name, block: owner, initializer, stored, axis, indices } of parametric.parameters) {
       if (owner !== block.id) continue;
       if (initializer === block.consumer.weight) feeds[name] = weights.weight;
       else if (initializer === block.consumer.bias && axis === -1) feeds[name] = weights.bias!;
-      else feeds[name] = take(model.graph.initializers.get(initializer)!.tensor(), axis, indices(kept));
+      else feeds[name] = take(stored.tensor(), axis, indices(kept));
     }
     cache.set(key, feeds);
     cached += sizeOfFeeds(feeds);

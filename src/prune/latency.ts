@@ -29,13 +29,24 @@ export interface LatencyEntry {
   readonly rows: readonly LatencyRow[];
 }
 
+export interface LatencyTable {
+  readonly entries: readonly LatencyEntry[];
+  /** The whole dense model, and what no block accounts for. */
+  readonly modelMs: number;
+  readonly fixedMs: number;
+}
+
 export interface ProfileOptions extends SessionOptions {
   readonly rounds?: number;
   readonly progress: Progress;
 }
 
+/** The key of the whole model among the timed levels. */
+const WHOLE = 'model';
+
 /**
- * Times every level of every distinct block.
+ * Times every level of every distinct block, and the whole model among them, so that a machine that changes its
+ * pace changes it for all alike.
  * @param feeds the model's inputs at the promised shape
  */
 export async function latencyTable(
@@ -43,7 +54,7 @@ export async function latencyTable(
   analysis: Analysis,
   feeds: Readonly<Record<string, Tensor>>,
   { rounds = 3, progress, ...session }: ProfileOptions,
-): Promise<LatencyEntry[]> {
+): Promise<LatencyTable> {
   const groups = Map.groupBy(analysis.blocks, (block) => signature(model, analysis, block.id));
   const parts = [...groups].map(([key, blocks]) => ({
     key,
@@ -70,6 +81,7 @@ export async function latencyTable(
       })),
     ];
   });
+  jobs.push({ key: WHOLE, feeds: { ...feeds }, bytes: () => encodeModel(model) });
   const { provider = 'cpu', threads } = session;
   const times = await timeEach(jobs, {
     provider,
@@ -78,7 +90,7 @@ export async function latencyTable(
     progress,
   });
 
-  return parts.map(({ key, blocks }, row) => {
+  const entries = parts.map(({ key, blocks }, row): LatencyEntry => {
     const idleMs = median(times.get(`${row}/0`)!);
     return {
       signature: key,
@@ -91,6 +103,32 @@ export async function latencyTable(
       }),
     };
   });
+  const modelMs = median(times.get(WHOLE)!);
+  const blocksMs = analysis.blocks.reduce((sum, { id }) => sum + timesOf(entries, id)[0], 0);
+  // Blocks alone are now and then slower than inside the model; then the model's time is all theirs, in proportion.
+  const scale = Math.min(1, modelMs / blocksMs);
+  const fixedMs = Math.max(0, modelMs - blocksMs);
+  return { entries: entries.map((entry) => scaled(entry, scale)), modelMs, fixedMs };
+}
+
+function scaled(entry: LatencyEntry, by: number): LatencyEntry {
+  const rows = entry.rows.map(({ kept, medianMs, low, high }) => ({
+    kept,
+    medianMs: medianMs * by,
+    low: low * by,
+    high: high * by,
+  }));
+  return { ...entry, rows };
+}
+
+/** What the table promises for one level of each block. */
+export function predictedSpeedup(
+  { entries, modelMs, fixedMs }: LatencyTable,
+  blocks: readonly Pick<Block, 'id'>[],
+  assignment: readonly number[],
+): number {
+  const blocksMs = blocks.reduce((sum, { id }, b) => sum + timesOf(entries, id)[assignment[b]], 0);
+  return modelMs / (fixedMs + blocksMs);
 }
 
 /** The times of one block's levels in the order of `keptLevels`, in milliseconds. */
