@@ -1,15 +1,21 @@
 /**
  * The closed loop of one target: search within a time budget, cut, measure the file that was written, and correct
  * the budget by what was measured, until the file meets its target without wasting accuracy.
+ *
+ * The loop steers by medians; the verdict is the interval's, over all rounds of the run (`judge`).
  * @module
  */
 import type { Progress } from './progress.ts';
 
 /** What the loop aims at above the target, so that the interval's lower end clears it too. */
 const MARGIN = 0.03;
+/** A shot whose median is at least this far above the target is not corrected upwards. */
+const ENOUGH = 0.015;
 /** A measured speedup this far above its target is given back to accuracy. */
 const SURPLUS = 0.05;
-const MAX_TURNS = 5;
+const MAX_TURNS = 4;
+/** A turn moves the goal by at most this factor: a larger step would follow noise. */
+const MAX_STEP = 1.15;
 
 /** A pruned model and what was measured of it. */
 export interface Shot {
@@ -25,6 +31,11 @@ export interface Turn<S extends Shot> {
   readonly shot: S;
 }
 
+/** The goal by the table that should measure `target` and the margin, for a table that is off by `correction`. */
+export function goalFor(target: number, correction: number): number {
+  return (target * (1 + MARGIN)) / correction;
+}
+
 /**
  * Turns the loop.
  * @param correction measured over predicted, as earlier targets showed it; 1 at first
@@ -38,7 +49,7 @@ export async function closedLoop<S extends Shot>(
   progress: Progress,
 ): Promise<Turn<S>[]> {
   const turns: Turn<S>[] = [];
-  let goal = (target * (1 + MARGIN)) / correction;
+  let goal = goalFor(target, correction);
   for (let turn = 0; turn < MAX_TURNS; turn++) {
     const shot = await shoot(goal, turn);
     if (shot === undefined) break;
@@ -47,19 +58,30 @@ export async function closedLoop<S extends Shot>(
     progress.say(
       `${target}×, turn ${turn + 1}: predicted ${predicted.toFixed(3)}, measured ${measured.toFixed(3)} (at least ${low.toFixed(3)})`,
     );
-    if (low >= target && measured <= target * (1 + SURPLUS)) break;
-    // The next goal is where this shot's ratio of measured to predicted would put the margin.
-    const next = (target * (1 + MARGIN) * predicted) / Math.min(measured, low / (1 - MARGIN / 2));
+    if (isOnTarget(target, shot)) break;
+    const next = goalFor(target, measured / predicted);
+    const bounded = Math.min(goal * MAX_STEP, Math.max(goal / MAX_STEP, next));
     // Assignments are discrete: a goal that hardly moves would find the same one again.
-    if (Math.abs(next / goal - 1) < 0.002) break;
-    goal = next;
+    if (Math.abs(bounded / goal - 1) < 0.002) break;
+    goal = bounded;
   }
   return turns;
 }
 
-/** The turn to keep: the least surplus among those that clear the target, else the fastest. */
+function isOnTarget(target: number, { measured }: Shot): boolean {
+  return measured >= target * (1 + ENOUGH) && measured <= target * (1 + SURPLUS);
+}
+
+/** The turn to keep: the least surplus among those that are fast enough, else the fastest. */
 export function bestTurn<S extends Shot>(target: number, turns: readonly Turn<S>[]): Turn<S> {
-  const clear = turns.filter(({ shot }) => shot.low >= target);
-  if (clear.length > 0) return clear.reduce((a, b) => (b.shot.measured < a.shot.measured ? b : a));
-  return turns.reduce((a, b) => (b.shot.low > a.shot.low ? b : a));
+  const enough = turns.filter(({ shot }) => shot.low >= target || shot.measured >= target * (1 + ENOUGH));
+  if (enough.length > 0) return enough.reduce((a, b) => (b.shot.measured < a.shot.measured ? b : a));
+  return turns.reduce((a, b) => (b.shot.measured > a.shot.measured ? b : a));
+}
+
+/** What to do about a target after the family's rounds. */
+export function verdict(target: number, { measured, low }: Shot): 'keep' | 'measure' | 'tighten' {
+  if (low >= target) return 'keep';
+  // Fast enough, but rounds scatter: more of them narrow the interval. Otherwise the model is what is slow.
+  return measured >= target * (1 + ENOUGH) ? 'measure' : 'tighten';
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { join } from 'node:path';
-import { bestTurn, closedLoop, type Shot, type Turn } from './closed-loop.ts';
+import { bestTurn, closedLoop, goalFor, type Shot, type Turn, verdict } from './closed-loop.ts';
 import type { Config } from './config.ts';
 import { InputError } from './errors.ts';
 import {
@@ -39,8 +39,8 @@ export { compare, cutModel, evaluate, inspect, profile } from './verbs.ts';
 const LOOP_ROUNDS = 3;
 /** Times that targets are shot at again when the family's last rounds found them short. */
 const REPAIRS = 2;
-/** What a repair's goal is raised by beyond what was missing. */
-const REPAIR_MARGIN = 0.015;
+/** Rounds of one file that differ by more than this factor are repeated before anything is concluded. */
+const SCATTER = 1.04;
 /** Solutions of earlier targets and turns that a search starts from, the latest first. */
 const KEPT_STARTS = 8;
 
@@ -85,6 +85,9 @@ export async function run(config: Config, output: string, progress: Progress): P
     starts.length = Math.min(starts.length, KEPT_STARTS);
     const pruned = await modelStep(work, databases, key, found.assignment, calibration);
     rounds.push(...(await measureStep(work, [pruned], LOOP_ROUNDS, occasion)));
+    if (isScattered(measured(pruned))) {
+      rounds.push(...(await measureStep(work, [pruned], LOOP_ROUNDS, `${occasion} again`)));
+    }
     const { median, low } = measured(pruned);
     const predicted = predictedSpeedup(profile, analysis.blocks, found.assignment);
     correction = median / predicted;
@@ -93,8 +96,8 @@ export async function run(config: Config, output: string, progress: Progress): P
   /** A target's best turn, judged by all rounds so far. */
   const choose = (target: number, turns: readonly Turn<PrunedShot>[]) => {
     const now = turns.map(({ goal, shot }) => {
-      const { median, low } = measured(shot.pruned);
-      return { goal, shot: { ...shot, measured: median, low } };
+      const { median, low, slower } = measured(shot.pruned);
+      return { goal, shot: { ...shot, measured: median, low: slower?.low ?? low } };
     });
     return bestTurn(target, now);
   };
@@ -111,19 +114,22 @@ export async function run(config: Config, output: string, progress: Progress): P
     );
     family.set(target, turns);
   }
-  let fresh = [...family].map(([target, turns]) => choose(target, turns).shot.pruned);
-  for (let repair = 0; ; repair++) {
-    rounds.push(...(await measureStep(work, fresh, config.rounds, `family/${repair}`)));
-    const short = [...family].filter(([target, turns]) => choose(target, turns).shot.low < target);
-    if (short.length === 0 || repair === REPAIRS) break;
-    for (const [target, turns] of short) {
-      const { goal, shot } = choose(target, turns);
-      const higher = (goal * target * (1 + REPAIR_MARGIN)) / shot.low;
-      telling.say(`${target}×: at least ${shot.low.toFixed(3)} over all rounds; searching again`);
-      const again = await shoot(higher, later, `${target}/repair ${repair}`);
-      if (again !== undefined) turns.push({ goal: higher, shot: again });
+  // The whole family again, at the end: rounds spread over the run are what the verdict rests on.
+  const chosen = (target: number) => choose(target, family.get(target)!).shot;
+  let remeasured = [...family.keys()];
+  for (let repair = 0; remeasured.length > 0 && repair <= REPAIRS; repair++) {
+    const models = remeasured.map((target) => chosen(target).pruned);
+    rounds.push(...(await measureStep(work, models, config.rounds, `family/${repair}`)));
+    remeasured = remeasured.filter((target) => verdict(target, chosen(target)) !== 'keep');
+    if (repair === REPAIRS) break;
+    for (const target of remeasured) {
+      const { predicted, measured: speedup, low } = chosen(target);
+      telling.say(`${target}×: ${speedup.toFixed(3)}, at least ${low.toFixed(3)}, over all rounds`);
+      if (verdict(target, chosen(target)) === 'measure') continue;
+      const goal = goalFor(target, speedup / predicted);
+      const shot = await shoot(goal, later, `${target}/repair ${repair}`);
+      if (shot !== undefined) family.get(target)!.push({ goal, shot });
     }
-    fresh = short.map(([target, turns]) => choose(target, turns).shot.pruned);
   }
 
   const dense = await predictStep(work, opened.folder.modelFile, opened.sha256, evaluation);
@@ -147,6 +153,11 @@ export async function run(config: Config, output: string, progress: Progress): P
   const record = recordOf(work, profile, rounds, dense, members, warnings);
   await writeRecord(join(output, 'run.json'), record);
   return record;
+}
+
+/** Whether rounds differ by more than the margin that the loop aims at, so that it would steer by noise. */
+function isScattered({ low, high }: { readonly low: number; readonly high: number }): boolean {
+  return high > low * SCATTER;
 }
 
 /** @throws InputError for a speedup that even the removal of every block would not give */

@@ -7,7 +7,7 @@ import type { Level } from './database.ts';
 import type { Assignment } from './spdy.ts';
 
 /** Levels measured per block, spread over the grid; between them the loss is interpolated along the layer's error. */
-const SAMPLES = 6;
+const SAMPLES = 5;
 
 /**
  * @param levels [blocks][levels], dense first, the removed module last
