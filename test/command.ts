@@ -14,10 +14,23 @@ export interface Outcome {
 /** @param onStart receives the process, to send it signals */
 export function ziplm(
   args: readonly string[],
-  { cwd, onStart }: { cwd?: string; onStart?: (child: ChildProcess) => Promise<void> } = {},
+  {
+    cwd,
+    env,
+    onStart,
+  }: {
+    cwd?: string;
+    /** Beside this process's own variables. */
+    env?: Readonly<Record<string, string>>;
+    onStart?: (child: ChildProcess) => Promise<void>;
+  } = {},
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [program, ...args], {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -5,7 +5,7 @@
  * each at a multiple of 64 so that every element type is aligned and ONNX Runtime reads them in place.
  * @module
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -105,12 +105,15 @@ export function readFeeds(file: string): Record<string, Feeds> {
   }
 }
 
-/** A folder that is there while `work` runs. */
+/** A folder that is there while `work` runs; it goes as well when the process exits meanwhile. */
 export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = await onDisk(tmpdir(), () => mkdtemp(join(tmpdir(), 'ziplm-')));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
   try {
     return await work(folder);
   } finally {
+    process.off('exit', remove);
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -21,6 +21,8 @@ let loaded: Runtime | undefined;
  */
 export function loadRuntime(): Runtime {
   if (!loaded) {
+    // Its builds report usage to their maker, and leave files in the temporary folder, unless told not to before they load.
+    process.env.ORT_DISABLE_TELEMETRY ??= '1';
     try {
       // `require`, not `import`: the bundle keeps it as a plain call, and types stay those of the package.
       loaded = createRequire(import.meta.url)('onnxruntime-node') as Runtime;
