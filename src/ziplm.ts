@@ -3,9 +3,13 @@
  * @module
  */
 import { join } from 'node:path';
-import { bestTurn, closedLoop, goalFor, type Shot, type Turn, verdict } from './closed-loop.ts';
 import type { Config } from './config.ts';
 import { InputError } from './errors.ts';
+import type { Progress } from './progress.ts';
+import { type LatencyTable, predictedSpeedup } from './prune/latency.ts';
+import type { Candidate } from './prune/spdy.ts';
+import { recordOf } from './recipe/assemble.ts';
+import { bestTurn, closedLoop, goalFor, type Shot, type Turn, verdict } from './recipe/closed-loop.ts';
 import {
   type Member,
   measureStep,
@@ -14,14 +18,9 @@ import {
   type Pruned,
   predictStep,
   publish,
-} from './family.ts';
-import { openDataset, openMachine, openModelFolder, prunableBlocks } from './job.ts';
-import type { Progress } from './progress.ts';
-import { type LatencyTable, predictedSpeedup } from './prune/latency.ts';
-import type { Candidate } from './prune/spdy.ts';
-import { type RunRecord, writeRecord } from './record.ts';
-import { type Round, summarise } from './runtime/compare.ts';
-import { openStages } from './stages.ts';
+} from './recipe/family.ts';
+import { openDataset, openMachine, openModelFolder, prunableBlocks } from './recipe/job.ts';
+import { openStages } from './recipe/stages.ts';
 import {
   DENSE,
   databaseStep,
@@ -30,10 +29,11 @@ import {
   profileStep,
   searchStep,
   type Work,
-} from './steps.ts';
-import { recordOf } from './story.ts';
+} from './recipe/steps.ts';
+import { type RunRecord, writeRecord } from './record.ts';
+import { type Round, summarise } from './runtime/compare.ts';
 
-export { compare, cutModel, evaluate, inspect, profile } from './verbs.ts';
+export { compare, cutModel, evaluate, inspect, profile } from './recipe/verbs.ts';
 
 /** Rounds in the loop, after each cut: fewer than for the verdict, which pools them all. */
 const LOOP_ROUNDS = 3;

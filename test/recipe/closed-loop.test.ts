@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { bestTurn, closedLoop, type Shot } from '../src/closed-loop.ts';
-import { silent } from '../src/progress.ts';
+import { silent } from '../../src/progress.ts';
+import { bestTurn, closedLoop, type Shot } from '../../src/recipe/closed-loop.ts';
 
 /** A machine on which files run at `ratio` of what the table predicts, measured to ±1 %. */
 const machine = (ratio: number, goals: number[] = []) => ({

@@ -2,8 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { silent } from '../src/progress.ts';
-import { digest, openStages } from '../src/stages.ts';
+import { silent } from '../../src/progress.ts';
+import { digest, openStages } from '../../src/recipe/stages.ts';
 
 const folder = () => mkdtempSync(join(tmpdir(), 'stages-'));
 

@@ -2,16 +2,16 @@
  * The record of a run, put together from what its steps found.
  * @module
  */
-import type { Classified } from './evaluate/classification.ts';
-import { compareToDense, score } from './evaluate/score.ts';
+import type { Classified } from '../evaluate/classification.ts';
+import { compareToDense, score } from '../evaluate/score.ts';
+import type { LatencyTable } from '../prune/latency.ts';
+import { type RunRecord, SCHEMA, type TargetRecord } from '../record.ts';
+import { judge, type Round, summarise } from '../runtime/compare.ts';
+import { median, medianInterval } from '../tensor/statistics.ts';
+import { version } from '../version.ts';
 import { type Member, nameInRounds } from './family.ts';
 import { parametersOf } from './job.ts';
-import type { LatencyTable } from './prune/latency.ts';
-import { type RunRecord, SCHEMA, type TargetRecord } from './record.ts';
-import { judge, type Round, summarise } from './runtime/compare.ts';
 import { DENSE, type Work } from './steps.ts';
-import { median, medianInterval } from './tensor/statistics.ts';
-import { version } from './version.ts';
 
 export function recordOf(
   { opened, analysis, machine, config, stages }: Work,

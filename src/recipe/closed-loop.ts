@@ -5,7 +5,7 @@
  * The loop steers by medians; the verdict is the interval's, over all rounds of the run (`judge`).
  * @module
  */
-import type { Progress } from './progress.ts';
+import type { Progress } from '../progress.ts';
 
 /** What the loop aims at above the target, so that the interval's lower end clears it too. */
 const MARGIN = 0.03;

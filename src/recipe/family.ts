@@ -14,16 +14,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { type Classified, evaluateClassification } from './evaluate/classification.ts';
+import { type Classified, evaluateClassification } from '../evaluate/classification.ts';
+import { saveModel } from '../onnx/save.ts';
+import { solution } from '../prune/candidates.ts';
+import type { BlockLevels, Level } from '../prune/database.ts';
+import type { Assignment } from '../prune/spdy.ts';
+import { measureRounds, type Round } from '../runtime/compare.ts';
+import { openSession } from '../runtime/session.ts';
+import { replaceConsumers } from '../structure/mask.ts';
 import { type Dataset, parametersOf, sha256Of, timingFeeds } from './job.ts';
-import { saveModel } from './onnx/save.ts';
-import { solution } from './prune/candidates.ts';
-import type { BlockLevels, Level } from './prune/database.ts';
-import type { Assignment } from './prune/spdy.ts';
-import { measureRounds, type Round } from './runtime/compare.ts';
-import { openSession } from './runtime/session.ts';
 import { DENSE, type Found, type Work } from './steps.ts';
-import { replaceConsumers } from './structure/mask.ts';
 import { checkedCut } from './verify.ts';
 
 /** A pruned model as a file. */

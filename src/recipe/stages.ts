@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Progress } from './progress.ts';
+import type { Progress } from '../progress.ts';
 
 /** Results of another layout are not read: raise this when a stage's stored form changes. */
 const FORMAT = 1;

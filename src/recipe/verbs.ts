@@ -4,11 +4,19 @@
  */
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { Config } from './config.ts';
-import { openFolder } from './data/folder.ts';
-import { InputError } from './errors.ts';
-import { evaluateClassification } from './evaluate/classification.ts';
-import { type Score, score } from './evaluate/score.ts';
+import type { Config } from '../config.ts';
+import { openFolder } from '../data/folder.ts';
+import { InputError } from '../errors.ts';
+import { evaluateClassification } from '../evaluate/classification.ts';
+import { type Score, score } from '../evaluate/score.ts';
+import { saveModel } from '../onnx/save.ts';
+import type { Progress } from '../progress.ts';
+import type { LatencyTable } from '../prune/latency.ts';
+import { type Comparison, compareModels } from '../runtime/compare.ts';
+import type { Hardware } from '../runtime/hardware.ts';
+import { openSession } from '../runtime/session.ts';
+import { analyse } from '../structure/analyse.ts';
+import type { Block, Refusal } from '../structure/block.ts';
 import {
   openDataset,
   openMachine,
@@ -17,16 +25,8 @@ import {
   prunableBlocks,
   timingFeeds,
 } from './job.ts';
-import { saveModel } from './onnx/save.ts';
-import type { Progress } from './progress.ts';
-import type { LatencyTable } from './prune/latency.ts';
-import { type Comparison, compareModels } from './runtime/compare.ts';
-import type { Hardware } from './runtime/hardware.ts';
-import { openSession } from './runtime/session.ts';
 import { openStages } from './stages.ts';
 import { profileStep } from './steps.ts';
-import { analyse } from './structure/analyse.ts';
-import type { Block, Refusal } from './structure/block.ts';
 import { checkedCut } from './verify.ts';
 
 /** What can be removed, in forward order, and what is refused and why. */

@@ -1,20 +1,20 @@
-import type { Config } from './config.ts';
-import type { Batch } from './data/batch.ts';
-import { klDivergence } from './evaluate/losses.ts';
+import type { Config } from '../config.ts';
+import type { Batch } from '../data/batch.ts';
+import { klDivergence } from '../evaluate/losses.ts';
+import type { Progress } from '../progress.ts';
+import { openCandidates, transpose } from '../prune/candidates.ts';
+import { type BlockLevels, buildLevels, openLevels } from '../prune/database.ts';
+import { calibrate } from '../prune/hessian.ts';
+import { openKernels } from '../prune/kernels.ts';
+import { type LatencyTable, latencyTable, timesOf } from '../prune/latency.ts';
+import { lossPriors, sampleCount } from '../prune/sensitivity.ts';
+import { type Assignment, type Candidate, search } from '../prune/spdy.ts';
+import type { Analysis } from '../structure/analyse.ts';
+import type { Block } from '../structure/block.ts';
+import { random } from '../tensor/random.ts';
+import { tensor } from '../tensor/tensor.ts';
 import { type Dataset, type Machine, type OpenedModel, timingFeeds } from './job.ts';
-import type { Progress } from './progress.ts';
-import { openCandidates, transpose } from './prune/candidates.ts';
-import { type BlockLevels, buildLevels, openLevels } from './prune/database.ts';
-import { calibrate } from './prune/hessian.ts';
-import { openKernels } from './prune/kernels.ts';
-import { type LatencyTable, latencyTable, timesOf } from './prune/latency.ts';
-import { lossPriors, sampleCount } from './prune/sensitivity.ts';
-import { type Assignment, type Candidate, search } from './prune/spdy.ts';
 import type { Stages } from './stages.ts';
-import type { Analysis } from './structure/analyse.ts';
-import type { Block } from './structure/block.ts';
-import { random } from './tensor/random.ts';
-import { tensor } from './tensor/tensor.ts';
 
 /** What all steps share. */
 export interface Work {

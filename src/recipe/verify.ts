@@ -3,14 +3,14 @@
  * Checked on the model itself before anything is written, so that a wrong cut never leaves the program.
  * @module
  */
-import { encodeModel } from './onnx/encode.ts';
-import type { Model } from './onnx/model.ts';
-import { openSession, type SessionOptions } from './runtime/session.ts';
-import type { Analysis } from './structure/analyse.ts';
-import type { Removal } from './structure/block.ts';
-import { cut } from './structure/cut.ts';
-import { mask } from './structure/mask.ts';
-import type { Tensor } from './tensor/tensor.ts';
+import { encodeModel } from '../onnx/encode.ts';
+import type { Model } from '../onnx/model.ts';
+import { openSession, type SessionOptions } from '../runtime/session.ts';
+import type { Analysis } from '../structure/analyse.ts';
+import type { Removal } from '../structure/block.ts';
+import { cut } from '../structure/cut.ts';
+import { mask } from '../structure/mask.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 
 /** Largest difference allowed, as a share of the largest output (or of 1, where outputs are small). */
 const TOLERANCE = { float16: 2e-2, bfloat16: 1e-1, other: 1e-4 };
