@@ -30,7 +30,8 @@ test('strings from outside never add or remove an element', () => {
     fc.property(outside, (text) => {
       expect(elements(renderHtml(hostile(text)))).toEqual(harmless);
     }),
-    { numRuns: 25 },
+    // A name as wide as this once pressed the axis marks of a picture together until some were left out.
+    { numRuns: 25, examples: [['\u{1d51a}'.repeat(60)]] },
   );
 });
 
