@@ -30,9 +30,6 @@ export const KIND_WORDS = {
   mlp: { block: 'Feed-forward', structures: 'neurons' },
 } as const;
 
-/** The plot stays where it is put, however long a name from outside is. */
-const FIXED = { outerBoundsMode: 'none' } as const;
-
 /** The metric against the measured speedup: every target with both intervals, and the dense model at 1×. */
 export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: number): Picture {
   const { dense, targets } = record;
@@ -68,7 +65,7 @@ export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: num
   const yRange = niceRange(Math.min(...ys), Math.max(...ys), 6);
   const order = [...points].sort((a, b) => a.x - b.x);
   const option = {
-    grid: { ...FIXED, left: 52, right: 20, top: 20, bottom: 48 },
+    grid: { left: 52, right: 20, top: 20, bottom: 48 },
     xAxis: axis({
       ...xRange,
       name: 'measured speedup',
@@ -80,6 +77,7 @@ export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: num
       ...yRange,
       name: width < 500 ? '' : name,
       nameGap: 42,
+      // A longer name would press the plot together.
       nameTruncate: { maxWidth: height - 70 },
       axisLabel: { formatter: (v: number) => `${tick(v)}${suffix}` },
     }),
@@ -157,7 +155,7 @@ export function promiseAgainstMeasurement(record: RunRecord, id: string, width: 
   const range = niceRange(Math.min(-1, ...all), Math.max(1, ...all), width < 500 ? 4 : 8);
   const height = 72 + 46 * targets.length;
   const option = {
-    grid: { ...FIXED, left: 52, right: 20, top: 12, bottom: 48 },
+    grid: { left: 52, right: 20, top: 12, bottom: 48 },
     xAxis: axis({
       ...range,
       name: 'above or below the target',
@@ -269,7 +267,7 @@ export function keptStructures(record: RunRecord, id: string, width: number): Pi
           textStyle: { color: INK, fontSize: FONT, fontWeight: 600 },
         })),
     ],
-    grid: cells.map((c) => ({ ...FIXED, left: c.x, top: c.y + 14, width: panel, height: rowHeight - 22 })),
+    grid: cells.map((c) => ({ left: c.x, top: c.y + 14, width: panel, height: rowHeight - 22 })),
     xAxis: cells.map((c, i) =>
       axis({
         type: 'category',
@@ -348,7 +346,7 @@ export function latencyTable(
   const yRange = niceRange(0, slowest, 5);
   const color = (i: number): string => (entries.length === 1 ? KIND_COLOR[kind] : SERIES[i % SERIES.length]);
   const option = {
-    grid: { ...FIXED, left: 52, right: 20, top: 26, bottom: 48 },
+    grid: { left: 52, right: 20, top: 26, bottom: 48 },
     title: {
       text: 'ms per block',
       left: 0,
