@@ -22,7 +22,7 @@ export function signed(value: number, digits: number): string {
 export function interval(low: number, high: number, digits: number, show = decimal): string {
   const scale = 10 ** digits;
   // The slack keeps 1.15, which is 114.999… hundredths in binary, from reading 1.14.
-  const slack = 1e-9 * Math.max(1, Math.abs(low * scale), Math.abs(high * scale));
+  const slack = 1e-14 * Math.max(1e4, Math.abs(low * scale), Math.abs(high * scale));
   const down = Math.floor(low * scale + slack) / scale;
   const up = Math.ceil(high * scale - slack) / scale;
   return `[${show(down, digits)}, ${show(up, digits)}]`;
