@@ -138,7 +138,6 @@ export async function run(config: Config, output: string, progress: Progress): P
     const turns = family.get(target)!;
     const { shot } = choose(target, turns);
     const { pruned } = shot;
-    publish(pruned, opened.folder.companions, output, `${target}x`);
     const evaluations = turns.reduce((sum, turn) => sum + turn.shot.found.evaluations, 0);
     members.push({
       target,
@@ -151,6 +150,7 @@ export async function run(config: Config, output: string, progress: Progress): P
     });
   }
   const record = recordOf(work, profile, rounds, dense, members, warnings);
+  for (const { pruned, folder } of members) publish(pruned, opened.folder.companions, output, folder);
   await writeRecord(join(output, 'run.json'), record);
   return record;
 }

@@ -17,6 +17,9 @@ const MAX_TURNS = 4;
 /** A turn moves the goal by at most this factor: a larger step would follow noise. */
 const MAX_STEP = 1.15;
 
+/** No goal asks for less: the dense model itself is that fast. */
+const SLOWEST = 1;
+
 /** A pruned model and what was measured of it. */
 export interface Shot {
   /** The speedup by the latency table. */
@@ -60,7 +63,7 @@ export async function closedLoop<S extends Shot>(
     );
     if (isOnTarget(target, shot)) break;
     const next = goalFor(target, measured / predicted);
-    const bounded = Math.min(goal * MAX_STEP, Math.max(goal / MAX_STEP, next));
+    const bounded = Math.min(goal * MAX_STEP, Math.max(goal / MAX_STEP, next, SLOWEST));
     // Assignments are discrete: a goal that hardly moves would find the same one again.
     if (Math.abs(bounded / goal - 1) < 0.002) break;
     goal = bounded;

@@ -190,7 +190,7 @@ export function searchStep(
       { priors: objective.priors, times, budget, starts, evaluate: objective.loss },
       { inits, steps: steps - inits },
       random(config.search.seed),
-      (best) => task.advance(1, `loss ${best.toFixed(4)}`),
+      (best) => task.advance(1, `loss ${best.toPrecision(3)}`),
     );
     task.done();
     return found ?? null;
