@@ -35,21 +35,29 @@ export function openKernels(options: SessionOptions): Kernels {
       return gram.data as Float32Array;
     },
 
-    async downdate({ hinv, wt, gram }, { c, u, v }, m, rows, k) {
-      const run = await session('downdate', downdateGraph);
+    async columns({ hinv, wt, c, u, m, rows, k }, positions) {
+      const run = await session('columns', columnsGraph);
       const out = await run.run({
         hinv: tensor('float32', [m, m], hinv),
         wt: tensor('float32', [m, rows], wt),
-        gram: tensor('float32', [m, m], gram),
         c: tensor('float32', [k, m], c),
         u: tensor('float32', [k, rows], u),
-        v: tensor('float32', [k, m], v),
+        positions: tensor('int32', [positions.length], positions),
       });
-      return {
-        hinv: out.hinvNext.data as Float32Array,
-        wt: out.wtNext.data as Float32Array,
-        gram: out.gramNext.data as Float32Array,
-      };
+      const data = (name: string) => out[name].data as Float32Array;
+      return { hinv: data('hinvColumns'), wt: data('wtColumns'), gram: data('gramColumns') };
+    },
+
+    async weights({ wt, c, u, m, rows, k }) {
+      const run = await session('weights', () => spanGraph('u', ['m', 'rows']));
+      const feeds = { c: tensor('float32', [k, m], c), u: tensor('float32', [k, rows], u) };
+      return (await run.run({ base: tensor('float32', [m, rows], wt), ...feeds })).next.data as Float32Array;
+    },
+
+    async inverseHessian({ hinv, c, m, k }) {
+      const run = await session('inverse Hessian', () => spanGraph('c', ['m', 'm']));
+      const feeds = { base: tensor('float32', [m, m], hinv), c: tensor('float32', [k, m], c) };
+      return (await run.run(feeds)).next.data as Float32Array;
     },
 
     async inverse(h, n) {
@@ -73,23 +81,32 @@ function gramGraph(): Model {
   return g.model({ opset: OPSET });
 }
 
-/** The products of `Algebra.downdate`; the Gram update as one product of doubled panels, with V′ = V − ½·C·(UᵀU). */
-function downdateGraph(): Model {
+/** base − Cᵀ·X, where X is U or C itself. */
+function spanGraph(other: 'c' | 'u', shape: readonly string[]): Model {
+  const g = graphBuilder();
+  const base = g.input('base', 'float32', shape);
+  const c = g.input('c', 'float32', ['k', 'm']);
+  const x = other === 'c' ? c : g.input('u', 'float32', ['k', 'rows']);
+  g.output('next', g.op('Gemm', [c, x, base], { alpha: float(-1), transA: 1 }), 'float32', shape);
+  return g.model({ opset: OPSET });
+}
+
+/** `Algebra.columns`: only what is asked for leaves the graph, since copying a result out costs as much as a product. */
+function columnsGraph(): Model {
   const g = graphBuilder();
   const hinv = g.input('hinv', 'float32', ['m', 'm']);
   const wt = g.input('wt', 'float32', ['m', 'rows']);
-  const gram = g.input('gram', 'float32', ['m', 'm']);
   const c = g.input('c', 'float32', ['k', 'm']);
   const u = g.input('u', 'float32', ['k', 'rows']);
-  const v = g.input('v', 'float32', ['k', 'm']);
-  const minus = { alpha: float(-1) };
-  const half = g.op('Gemm', [u, u], { alpha: float(0.5), transB: 1 });
-  const vPrime = g.op('Gemm', [half, c, v], minus);
-  const left = g.op('Concat', [c, vPrime], { axis: 0 });
-  const right = g.op('Concat', [vPrime, c], { axis: 0 });
-  g.output('hinvNext', g.op('Gemm', [c, c, hinv], { ...minus, transA: 1 }), 'float32', ['m', 'm']);
-  g.output('wtNext', g.op('Gemm', [c, u, wt], { ...minus, transA: 1 }), 'float32', ['m', 'rows']);
-  g.output('gramNext', g.op('Gemm', [left, right, gram], { ...minus, transA: 1 }), 'float32', ['m', 'm']);
+  const positions = g.input('positions', 'int32', ['count']);
+  const minus = { alpha: float(-1), transA: 1 };
+  const hinvThen = g.op('Gather', [hinv, positions], { axis: 0 });
+  const cThere = g.op('Gather', [c, positions], { axis: 1 });
+  const wtNow = g.op('Gemm', [c, u, wt], minus);
+  const wtThere = g.op('Gather', [wtNow, positions], { axis: 0 });
+  g.output('hinvColumns', g.op('Gemm', [cThere, c, hinvThen], minus), 'float32', ['count', 'm']);
+  g.output('wtColumns', wtThere, 'float32', ['count', 'rows']);
+  g.output('gramColumns', g.op('Gemm', [wtThere, wtNow], { transB: 1 }), 'float32', ['count', 'm']);
   return g.model({ opset: OPSET });
 }
 
