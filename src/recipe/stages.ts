@@ -19,6 +19,8 @@ export interface Stages {
   json<T>(name: string, key: unknown, compute: () => Promise<T>): Promise<T>;
   /** The same for a result that is files: `compute` fills the folder that it is given. Returns the finished folder. */
   folder(name: string, key: unknown, compute: (folder: string) => Promise<void>): Promise<string>;
+  /** Work whose result is not kept, but whose time counts. */
+  timed<T>(chapter: string, work: () => Promise<T>): Promise<T>;
   /** Whether a stage's result is already there. */
   has(name: string, key: unknown): boolean;
   /** Wall time by chapter, of what this run computed. */
@@ -63,12 +65,24 @@ export function openStages(folder: string, progress: Progress, now: () => number
       rmSync(partial, { recursive: true, force: true });
       throw error;
     }
-    seconds[name] = (now() - began) / 1000;
+    addSeconds(name, began);
+  }
+
+  /** Stages of one kind (`levels-mlp.0`, `search-2.040`) are one chapter. */
+  function addSeconds(name: string, began: number) {
+    const [chapter] = name.split('-');
+    seconds[chapter] = (seconds[chapter] ?? 0) + (now() - began) / 1000;
   }
 
   return {
     seconds,
     reused,
+    async timed(chapter, work) {
+      const began = now();
+      const result = await work();
+      addSeconds(chapter, began);
+      return result;
+    },
     has: (name, key) => existsSync(pathOf(name, key)) || existsSync(`${pathOf(name, key)}.json`),
     async json<T>(name: string, key: unknown, compute: () => Promise<T>): Promise<T> {
       const path = `${pathOf(name, key)}.json`;

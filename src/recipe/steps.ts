@@ -64,7 +64,10 @@ export async function databaseStep(work: Work, calibration: Dataset): Promise<Bl
   const batches = calibration.batches.map((batch) => ({ feeds: batch.feeds, mask: maskOf(batch) }));
   for (const chunk of chunked(missing, ({ consumer }) => consumer.cols ** 2 * 8, MOMENT_BYTES)) {
     const ids = chunk.map(({ id }) => id);
-    const moments = await calibrate(opened.model, analysis, ids, batches, { ...machine.session, progress });
+    const options = { ...machine.session, progress };
+    const moments = await stages.timed('calibrate', () =>
+      calibrate(opened.model, analysis, ids, batches, options),
+    );
     const task = progress.task('pruning blocks', chunk.length);
     for (const block of chunk) {
       const folder = await stages.folder(nameOf(block), keyOf(block), async (partial) => {

@@ -47,3 +47,17 @@ test('the digest does not depend on the order of keys, but on every value', () =
   expect(digest({ a: 1 })).not.toBe(digest({ a: 2 }));
   expect(digest([1, [2]])).not.toBe(digest([[1], 2]));
 });
+
+test('times add up by chapter', async () => {
+  let clock = 0;
+  const stages = openStages(folder(), silent, () => clock);
+  const taking = (ms: number) => async () => {
+    clock += ms;
+    return ms;
+  };
+  await stages.json('levels-mlp.0', 1, taking(1000));
+  await stages.json('levels-mlp.1', 1, taking(500));
+  await stages.json('levels-mlp.1', 1, taking(9000)); // reused: costs nothing
+  expect(await stages.timed('calibrate', taking(250))).toBe(250);
+  expect(stages.seconds).toEqual({ levels: 1.5, calibrate: 0.25 });
+});
