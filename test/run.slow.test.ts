@@ -184,9 +184,12 @@ describe('the next run', () => {
     const second = recordIn(output);
     expect(second.targets).toEqual(record.targets);
     expect(second.dense).toEqual(record.dense);
-    for (const stage of Object.keys(record.seconds)) {
-      expect(second.reused).toContain(stage);
-      expect(again.stderr).toContain(`${stage}: reused from an earlier run`);
+    // Calibration is not kept: what it feeds, the levels, is.
+    const kept = Object.keys(record.seconds).filter((chapter) => chapter !== 'calibrate');
+    for (const chapter of kept) {
+      const stages = second.reused.filter((stage) => stage.split('-')[0] === chapter);
+      expect(stages).not.toHaveLength(0);
+      for (const stage of stages) expect(again.stderr).toContain(`${stage}: reused from an earlier run`);
     }
     expect(Object.values(second.seconds).reduce((sum, seconds) => sum + seconds, 0)).toBeLessThan(1);
   });
