@@ -9,7 +9,7 @@ import type { Progress } from './progress.ts';
 import { type LatencyTable, predictedSpeedup } from './prune/latency.ts';
 import type { Candidate } from './prune/spdy.ts';
 import { recordOf } from './recipe/assemble.ts';
-import { bestTurn, closedLoop, goalFor, type Shot, type Turn, verdict } from './recipe/closed-loop.ts';
+import { bestTurn, closedLoop, type Shot, type Turn, tighterGoal, verdict } from './recipe/closed-loop.ts';
 import {
   type Member,
   measureStep,
@@ -40,7 +40,7 @@ const LOOP_ROUNDS = 3;
 /** Times that targets are shot at again when the family's last rounds found them short. */
 const REPAIRS = 2;
 /** Rounds of one file that differ by more than this factor are repeated before anything is concluded. */
-const SCATTER = 1.04;
+const SCATTER = 1.08;
 /** Solutions of earlier targets and turns that a search starts from, the latest first. */
 const KEPT_STARTS = 8;
 
@@ -120,13 +120,13 @@ export async function run(config: Config, output: string, progress: Progress): P
   for (let repair = 0; remeasured.length > 0 && repair <= REPAIRS; repair++) {
     const models = remeasured.map((target) => chosen(target).pruned);
     rounds.push(...(await measureStep(work, models, config.rounds, `family/${repair}`)));
-    remeasured = remeasured.filter((target) => verdict(target, chosen(target)) !== 'keep');
+    remeasured = remeasured.filter((target) => verdict(target, chosen(target), repair) !== 'keep');
     if (repair === REPAIRS) break;
     for (const target of remeasured) {
-      const { predicted, measured: speedup, low } = chosen(target);
+      const { measured: speedup, low } = chosen(target);
       telling.say(`${target}×: ${speedup.toFixed(3)}, at least ${low.toFixed(3)}, over all rounds`);
-      if (verdict(target, chosen(target)) === 'measure') continue;
-      const goal = goalFor(target, speedup / predicted);
+      if (verdict(target, chosen(target), repair) === 'measure') continue;
+      const goal = tighterGoal(target, chosen(target));
       const shot = await shoot(goal, later, `${target}/repair ${repair}`);
       if (shot !== undefined) family.get(target)!.push({ goal, shot });
     }

@@ -8,12 +8,12 @@
 import type { Progress } from '../progress.ts';
 
 /** What the loop aims at above the target, so that the interval's lower end clears it too. */
-const MARGIN = 0.03;
+const MARGIN = 0.035;
 /** A shot whose median is at least this far above the target is not corrected upwards. */
-const ENOUGH = 0.015;
+const ENOUGH = 0.02;
 /** A measured speedup this far above its target is given back to accuracy. */
 const SURPLUS = 0.05;
-const MAX_TURNS = 4;
+const MAX_TURNS = 3;
 /** A turn moves the goal by at most this factor: a larger step would follow noise. */
 const MAX_STEP = 1.15;
 
@@ -75,16 +75,43 @@ function isOnTarget(target: number, { measured }: Shot): boolean {
   return measured >= target * (1 + ENOUGH) && measured <= target * (1 + SURPLUS);
 }
 
-/** The turn to keep: the least surplus among those that are fast enough, else the fastest. */
+/** More surplus than this is not kept if anything else will do. */
+const MOST = 0.08;
+
+/**
+ * The turn to keep: of those that clear the target the one with the least surplus; else, without great surplus, the
+ * one whose median is the surest to clear it when more is measured; else the least surplus, else the fastest.
+ */
 export function bestTurn<S extends Shot>(target: number, turns: readonly Turn<S>[]): Turn<S> {
-  const enough = turns.filter(({ shot }) => shot.low >= target || shot.measured >= target * (1 + ENOUGH));
-  if (enough.length > 0) return enough.reduce((a, b) => (b.shot.measured < a.shot.measured ? b : a));
-  return turns.reduce((a, b) => (b.shot.measured > a.shot.measured ? b : a));
+  const slowest = (of: readonly Turn<S>[]) =>
+    of.reduce((a, b) => (b.shot.measured < a.shot.measured ? b : a));
+  const fastest = (of: readonly Turn<S>[]) =>
+    of.reduce((a, b) => (b.shot.measured > a.shot.measured ? b : a));
+  const modest = turns.filter(({ shot }) => shot.measured <= target * (1 + MOST));
+  const clear = modest.filter(({ shot }) => shot.low >= target);
+  const enough = modest.filter(({ shot }) => shot.measured >= target * (1 + ENOUGH));
+  const ample = turns.filter(({ shot }) => shot.measured > target * (1 + MOST));
+  if (clear.length > 0) return slowest(clear);
+  if (enough.length > 0) return fastest(enough);
+  return ample.length > 0 ? slowest(ample) : fastest(turns);
 }
 
-/** What to do about a target after the family's rounds. */
-export function verdict(target: number, { measured, low }: Shot): 'keep' | 'measure' | 'tighten' {
+/**
+ * What to do about a target after the family's rounds.
+ * @param before how often more rounds were tried already
+ */
+export function verdict(
+  target: number,
+  { measured, low }: Shot,
+  before: number,
+): 'keep' | 'measure' | 'tighten' {
   if (low >= target) return 'keep';
-  // Fast enough, but rounds scatter: more of them narrow the interval. Otherwise the model is what is slow.
-  return measured >= target * (1 + ENOUGH) ? 'measure' : 'tighten';
+  // Fast enough, but rounds scatter: more of them narrow the interval. Where they do not, or the model is what is
+  // slow, it must become faster.
+  return measured >= target * (1 + ENOUGH) && before === 0 ? 'measure' : 'tighten';
+}
+
+/** The goal after a shot whose interval stays below the target: what lifts its lower end to the target. */
+export function tighterGoal(target: number, { predicted, measured, low }: Shot): number {
+  return Math.max(goalFor(target, measured / predicted), (predicted * target * (1 + ENOUGH / 2)) / low);
 }

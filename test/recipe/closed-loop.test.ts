@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { silent } from '../../src/progress.ts';
-import { bestTurn, closedLoop, type Shot } from '../../src/recipe/closed-loop.ts';
+import { bestTurn, closedLoop, type Shot, tighterGoal, verdict } from '../../src/recipe/closed-loop.ts';
 
 /** A machine on which files run at `ratio` of what the table predicts, measured to ±1 %. */
 const machine = (ratio: number, goals: number[] = []) => ({
@@ -50,4 +50,23 @@ test('of several turns that clear the target the one with the least surplus is k
     shot: { predicted: measured, measured, low: measured - 0.02 },
   }));
   expect(bestTurn(2, turns).goal).toBe(2.05);
+});
+
+test('of turns that scatter, the one surest to clear the target is kept, and a great surplus only when nothing else does', () => {
+  const turn = (measured: number, low: number) => ({
+    goal: measured,
+    shot: { predicted: measured, measured, low },
+  });
+  expect(bestTurn(2, [turn(2.05, 1.95), turn(2.12, 1.98), turn(2.5, 2.4)]).goal).toBe(2.12);
+  expect(bestTurn(2, [turn(2.05, 1.95), turn(2.15, 2.03)]).goal).toBe(2.15);
+  expect(bestTurn(2, [turn(1.9, 1.8), turn(2.5, 2.4), turn(2.3, 2.2)]).goal).toBe(2.3);
+});
+
+test('a target that scatters is measured once more, then tightened by what its interval lacks', () => {
+  const shot = { predicted: 2, measured: 2.06, low: 1.9 };
+  expect(verdict(2, { ...shot, low: 2 }, 0)).toBe('keep');
+  expect(verdict(2, shot, 0)).toBe('measure');
+  expect(verdict(2, shot, 1)).toBe('tighten');
+  expect(verdict(2, { ...shot, measured: 2.01 }, 0)).toBe('tighten');
+  expect((tighterGoal(2, shot) / 2) * shot.low).toBeGreaterThanOrEqual(2);
 });
