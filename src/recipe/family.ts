@@ -56,7 +56,7 @@ const FACTS = 'facts.json';
 const MODEL = 'model.onnx';
 
 /** Of each fresh process: runs dropped, runs timed at least, and seconds timed at least. */
-const PACE = { warmup: 2, runs: 7, minSeconds: 0.3 };
+const PACE = { warmup: 2, runs: 5, minSeconds: 0.3 };
 
 /** How many calibration batches the cut is checked on. */
 const CHECKED_BATCHES = 3;
