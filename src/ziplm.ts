@@ -93,13 +93,14 @@ export async function run(config: Config, output: string, progress: Progress): P
     correction = median / predicted;
     return { pruned, found, predicted, measured: median, low };
   };
+  const tightened = new Set<number>();
   /** A target's best turn, judged by all rounds so far. */
   const choose = (target: number, turns: readonly Turn<PrunedShot>[]) => {
     const now = turns.map(({ goal, shot }) => {
       const { median, low, slower } = measured(shot.pruned);
       return { goal, shot: { ...shot, measured: median, low: slower?.low ?? low } };
     });
-    return bestTurn(target, now);
+    return bestTurn(target, now, { anySurplus: tightened.has(target) });
   };
 
   const { steps } = config.search;
@@ -129,6 +130,7 @@ export async function run(config: Config, output: string, progress: Progress): P
       const goal = tighterGoal(target, chosen(target));
       const shot = await shoot(goal, later, `${target}/repair ${repair}`);
       if (shot !== undefined) family.get(target)!.push({ goal, shot });
+      tightened.add(target);
     }
   }
 

@@ -81,14 +81,20 @@ const MOST = 0.08;
 /**
  * The turn to keep: of those that clear the target the one with the least surplus; else, without great surplus, the
  * one whose median is the surest to clear it when more is measured; else the least surplus, else the fastest.
+ * @param anySurplus a target that clears with a great surplus is better than one that does not: once more rounds
+ *   have been tried
  */
-export function bestTurn<S extends Shot>(target: number, turns: readonly Turn<S>[]): Turn<S> {
+export function bestTurn<S extends Shot>(
+  target: number,
+  turns: readonly Turn<S>[],
+  { anySurplus = false } = {},
+): Turn<S> {
   const slowest = (of: readonly Turn<S>[]) =>
     of.reduce((a, b) => (b.shot.measured < a.shot.measured ? b : a));
   const fastest = (of: readonly Turn<S>[]) =>
     of.reduce((a, b) => (b.shot.measured > a.shot.measured ? b : a));
   const modest = turns.filter(({ shot }) => shot.measured <= target * (1 + MOST));
-  const clear = modest.filter(({ shot }) => shot.low >= target);
+  const clear = (anySurplus ? turns : modest).filter(({ shot }) => shot.low >= target);
   const enough = modest.filter(({ shot }) => shot.measured >= target * (1 + ENOUGH));
   const ample = turns.filter(({ shot }) => shot.measured > target * (1 + MOST));
   if (clear.length > 0) return slowest(clear);

@@ -60,6 +60,7 @@ test('of turns that scatter, the one surest to clear the target is kept, and a g
   expect(bestTurn(2, [turn(2.05, 1.95), turn(2.12, 1.98), turn(2.5, 2.4)]).goal).toBe(2.12);
   expect(bestTurn(2, [turn(2.05, 1.95), turn(2.15, 2.03)]).goal).toBe(2.15);
   expect(bestTurn(2, [turn(1.9, 1.8), turn(2.5, 2.4), turn(2.3, 2.2)]).goal).toBe(2.3);
+  expect(bestTurn(2, [turn(2.05, 1.95), turn(2.5, 2.4)], { anySurplus: true }).goal).toBe(2.5);
 });
 
 test('a target that scatters is measured once more, then tightened by what its interval lacks', () => {
