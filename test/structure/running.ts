@@ -19,6 +19,12 @@ type Values = Readonly<Record<string, Written>>;
 export interface Case {
   readonly file: string;
   readonly tolerance: number;
+  readonly architecture: string;
+  readonly exporter: string;
+  readonly opset: number;
+  readonly notes: string;
+  /** Parts of the sentences that refuse what cannot be pruned. */
+  readonly refused?: readonly string[];
   readonly blocks: readonly {
     readonly kind: 'attention' | 'mlp';
     readonly heads: number;
