@@ -16,9 +16,11 @@ import {
   openSync,
   readSync,
   realpathSync,
+  type Stats,
 } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../errors.ts';
+import { limits } from './limits.ts';
 
 /** A file of weights as it was found at opening. */
 export interface ExternalFile {
@@ -55,13 +57,28 @@ export interface ExternalFolder {
 /** @param model the model's name, for messages */
 export function externalFolder(folder: string, model: string): ExternalFolder {
   const files = new Map<string, ExternalFile>();
+  const claims = new Map<string, { ranges: Set<string>; bytes: bigint }>();
+  /** Tied weights share a range; ranges that overlap otherwise would make a small file weigh any number of times. */
+  const claim = (who: string, { file, offset, length }: ExternalRange) => {
+    const known = claims.get(file.location) ?? { ranges: new Set<string>(), bytes: 0n };
+    claims.set(file.location, known);
+    const key = `${offset} ${length}`;
+    if (known.ranges.has(key)) return;
+    known.ranges.add(key);
+    known.bytes += length;
+    if (known.bytes > file.size * BigInt(limits.sharing)) {
+      throw new InputError(
+        `${who} overlaps others: the tensors in "${file.location}" are ${known.bytes} bytes long together, the file only ${file.size}.`,
+      );
+    }
+  };
   return {
     range(label, { location, offset: offsetText, length: lengthText }, expected) {
       const who = `${model}: the external data of "${label}"`;
       if (!location) throw new InputError(`${who} names no file; export the model again.`);
       let file = files.get(location);
       if (!file) {
-        file = check(folder, location, who);
+        file = check(folder, location, who, model);
         files.set(location, file);
       }
       const offset = natural(offsetText, 0n, `${who} has the offset`);
@@ -74,7 +91,9 @@ export function externalFolder(folder: string, model: string): ExternalFolder {
           `${who} ends at byte ${offset + length} of "${location}", which has only ${file.size} bytes; is the file truncated?`,
         );
       }
-      return { file, offset, length };
+      const range = { file, offset, length };
+      claim(who, range);
+      return range;
     },
   };
 }
@@ -116,7 +135,7 @@ function natural(text: string | undefined, absent: bigint, what: string): bigint
   return BigInt(text);
 }
 
-function check(folder: string, location: string, who: string): ExternalFile {
+function check(folder: string, location: string, who: string, model: string): ExternalFile {
   const parts = location.split(/[/\\]/);
   const outside =
     location.includes('\0') ||
@@ -129,10 +148,11 @@ function check(folder: string, location: string, who: string): ExternalFile {
     );
   }
   // The folder itself may be reached through links: the user named it. Nothing below it may.
-  let path = realpathSync(folder);
+  const home = realpathSync(folder);
+  let path = home;
   for (const part of parts) {
     path = join(path, part);
-    const found = lstatSync(path, { throwIfNoEntry: false });
+    const found = stateOf(path, who);
     if (!found) throw new InputError(`${who} is missing: there is no file "${location}" beside the model.`);
     if (found.isSymbolicLink()) {
       throw new InputError(
@@ -140,6 +160,7 @@ function check(folder: string, location: string, who: string): ExternalFile {
       );
     }
   }
+  if (path === join(home, model)) throw new InputError(`${who} is said to lie in the model file itself.`);
   const descriptor = openChecked(path, location, who);
   try {
     const found = fstatSync(descriptor, { bigint: true });
@@ -168,12 +189,34 @@ function openChecked(path: string, location: string, who: string): number {
     ? 'is not a regular file'
     : found.nlink !== 1n
       ? 'is shared by a hard link; copy it'
-      : undefined;
+      : !isStillAt(path, found)
+        ? 'was replaced while it was opened'
+        : undefined;
   if (problem) {
     closeSync(descriptor);
     throw new InputError(`${who} ${problem}: "${location}".`);
   }
   return descriptor;
+}
+
+/** Whether the file that was opened is the one at its path, and no folder on the way has become a link meanwhile. */
+function isStillAt(path: string, { dev, ino }: BigIntStats): boolean {
+  try {
+    const there = lstatSync(path, { bigint: true });
+    return realpathSync(path) === path && there.dev === dev && there.ino === ino;
+  } catch {
+    return false;
+  }
+}
+
+function stateOf(path: string, who: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    throw new InputError(`${who} cannot be looked for (${(cause as NodeJS.ErrnoException).code}).`, {
+      cause,
+    });
+  }
 }
 
 function identityOf(stats: BigIntStats): string {

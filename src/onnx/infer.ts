@@ -12,8 +12,17 @@ import { computeRules } from './infer/compute.ts';
 import { contribRules } from './infer/contrib.ts';
 import { controlRules } from './infer/control.ts';
 import { type Expression, isSimple, parseDim, print, symbol, toDim } from './infer/expression.ts';
-import { type Context, type Known, largestValue, type Rule, type Shape, type Value } from './infer/known.ts';
+import {
+  type Context,
+  type Known,
+  largestValue,
+  type Rule,
+  type Shape,
+  unknown,
+  type Value,
+} from './infer/known.ts';
 import { layoutRules } from './infer/layout.ts';
+import { limits } from './limits.ts';
 import type { Dim, ElementType, Graph, Model, Node, StoredTensor, ValueInfo } from './model.ts';
 import { tensorAttribute } from './walk.ts';
 
@@ -47,10 +56,11 @@ export interface InferredValue extends ValueInfo {
  */
 export function inferShapes(model: Model, options: InferOptions = {}): Map<string, InferredValue> {
   const found = new Map<string, InferredValue>();
-  inferGraph(model.graph, [], new Map(), {
+  inferGraph(model.graph, [], undefined, {
     opset: model.opsets.get('') ?? 1,
     declared: options.declared ?? true,
     found,
+    left: mostVisits,
   });
   return found;
 }
@@ -59,20 +69,33 @@ interface Run {
   readonly opset: number;
   readonly declared: boolean;
   readonly found: Map<string, InferredValue>;
+  /** Nodes that may still be visited: loops in loops are each inferred several times over. */
+  left: number;
+}
+
+const mostVisits = 4 * limits.nodes;
+
+/** What is known in a graph, and in those around it. */
+interface Scope {
+  readonly own: Map<string, Known>;
+  readonly around: Scope | undefined;
+}
+
+function lookUp(scope: Scope, name: string): Known {
+  for (let at: Scope | undefined = scope; at; at = at.around) {
+    const known = at.own.get(name);
+    if (known) return known;
+  }
+  return unknown;
 }
 
 /** @param given what is known of a body's inputs */
-function inferGraph(
-  graph: Graph,
-  given: readonly Known[],
-  around: ReadonlyMap<string, Known>,
-  run: Run,
-): Known[] {
-  const env = new Map(around);
+function inferGraph(graph: Graph, given: readonly Known[], around: Scope | undefined, run: Run): Known[] {
+  const scope: Scope = { own: new Map(), around };
   const bind = (name: string, known: Known) => {
     if (name === '') return;
     const clean = simplified(known);
-    env.set(name, clean);
+    scope.own.set(name, clean);
     run.found.set(name, toInferred(name, clean));
   };
   for (const [name, stored] of graph.initializers) bind(name, knownOf(stored));
@@ -81,17 +104,21 @@ function inferGraph(
     // An initializer of that name is only the default of an input that may be given otherwise, but its type holds.
     if (!graph.initializers.has(info.name)) bind(info.name, known);
   });
-  const context: Context = { opset: run.opset, body: (inner, inputs) => inferGraph(inner, inputs, env, run) };
+  const context: Context = {
+    opset: run.opset,
+    body: (inner, inputs) => inferGraph(inner, inputs, scope, run),
+  };
   const outputs = new Map(graph.outputs.map((info) => [info.name, info]));
   for (const node of graph.nodes) {
-    const inputs = node.inputs.map((name) => env.get(name) ?? {});
+    if (run.left-- <= 0) return graph.outputs.map(() => unknown);
+    const inputs = node.inputs.map((name) => lookUp(scope, name));
     const known = apply(node, inputs, context);
     node.outputs.forEach((name, i) => {
       const declared = run.declared ? (graph.valueInfo.get(name) ?? outputs.get(name)) : undefined;
       bind(name, declared ? filled(known[i] ?? {}, fromDeclared(declared, false)) : (known[i] ?? {}));
     });
   }
-  return graph.outputs.map(({ name }) => env.get(name) ?? {});
+  return graph.outputs.map(({ name }) => lookUp(scope, name));
 }
 
 function apply(node: Node, inputs: readonly Known[], context: Context): readonly Known[] {

@@ -6,12 +6,14 @@
  * them again. Messages are never changed after decoding, so that clones may share them.
  * @module
  */
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { fromBinary, ScalarType } from '@bufbuild/protobuf';
+import { fromBinary } from '@bufbuild/protobuf';
 import { InputError } from '../errors.ts';
 import { elementOf } from './elements.ts';
 import { type ExternalFolder, externalFolder } from './external.ts';
+import { limits } from './limits.ts';
 import type {
   Attribute,
   Dim,
@@ -36,6 +38,7 @@ import {
   type ValueInfoProto,
 } from './proto/onnx_pb.js';
 import { decodeTensor } from './stored.ts';
+import { checkWire } from './wire.ts';
 
 /** Versions of the ai.onnx operator set that the product understands. */
 export const supportedOpsets = { from: 11, to: 24 } as const;
@@ -59,11 +62,12 @@ export async function openModel(file: string): Promise<Model> {
   let bytes: Uint8Array;
   let handle: FileHandle | undefined;
   try {
-    handle = await open(file);
+    // A pipe without a writer must not be waited for.
+    handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const stats = await handle.stat();
     if (stats.isDirectory()) throw new InputError(`${file} is a folder; name the .onnx file in it.`);
     if (!stats.isFile()) throw new InputError(`${file} is not a regular file.`);
-    if (stats.size > protobufLimit) {
+    if (stats.size > limits.fileBytes) {
       throw new InputError(
         `${file} has ${stats.size} bytes, but protobuf ends at 2 GiB; export with external data.`,
       );
@@ -82,8 +86,6 @@ export async function openModel(file: string): Promise<Model> {
   return decodeModel(bytes, { folder: dirname(file), name: basename(file) });
 }
 
-const protobufLimit = 2 ** 31 - 1;
-
 /**
  * A model from the bytes of its file. The bytes are kept, not copied: do not change them afterwards.
  * @param options.folder where external data lies; without it a model with external data is refused
@@ -92,7 +94,7 @@ const protobufLimit = 2 ** 31 - 1;
  */
 export function decodeModel(bytes: Uint8Array, options: { folder?: string; name?: string } = {}): Model {
   const name = options.name ?? 'the model';
-  checkFraming(bytes, name);
+  const facts = checkWire(bytes, name);
   let proto: ModelProto;
   try {
     proto = fromBinary(ModelProtoSchema, bytes);
@@ -107,63 +109,30 @@ export function decodeModel(bytes: Uint8Array, options: { folder?: string; name?
   checkOpset(opsets, name);
   const external: StoredTensor[] = [];
   const folder = options.folder === undefined ? undefined : externalFolder(options.folder, name);
+  const irVersion = Number(proto.irVersion);
+  if (!(irVersion >= 3 && irVersion < 2 ** 31)) {
+    throw new InputError(
+      `${name} has the IR version ${proto.irVersion}, expected 3 or later; export it again.`,
+    );
+  }
   const reader = { name, folder, external };
   proto.graph = undefined;
   proto.functions = [];
   const rest: ModelRest = { proto, external, ...options };
-  return {
-    irVersion: Number(proto.irVersion),
+  const model: Model = {
+    irVersion,
     opsets,
     graph: decodeGraph(graph, reader),
     functions: functions.map((definition) => decodeFunction(definition, reader)),
     metadata: new Map(proto.metadataProps.map(({ key, value }) => [key, value])),
     rest,
   };
-}
-
-/**
- * Tells a file that is no ONNX model from one that was cut off, before anything is decoded: each field of the
- * outermost message must be one of ModelProto's, of its wire type, and end within the file.
- */
-function checkFraming(bytes: Uint8Array, name: string): void {
-  const known = new Map(ModelProtoSchema.fields.map((field) => [field.number, wireTypeOf(field)]));
-  const head = new TextDecoder().decode(bytes.subarray(0, 40));
-  if (head.startsWith('version https://git-lfs')) {
-    throw new InputError(`${name} is a Git LFS pointer, not the model itself; run "git lfs pull".`);
+  if (facts.external !== external.length) {
+    throw new InputError(
+      `${name} keeps external data in a tensor that is neither an initializer nor an attribute's value; export it dense and without training information.`,
+    );
   }
-  if (bytes.length === 0) throw new InputError(`${name} is empty.`);
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let shift = 1; at < bytes.length; shift *= 128) {
-      const byte = bytes[at++];
-      value += (byte & 127) * shift;
-      if (byte < 128) return value;
-    }
-    return Number.POSITIVE_INFINITY; // cut off within a number
-  };
-  while (at < bytes.length) {
-    const tag = varint();
-    const wireType = tag % 8;
-    const expected = known.get(Math.floor(tag / 8));
-    if (tag !== Number.POSITIVE_INFINITY && expected !== wireType) {
-      throw new InputError(
-        `${name} is not an ONNX file: what stands at byte ${at - 1} is no part of an ONNX model.`,
-      );
-    }
-    const value = tag === Number.POSITIVE_INFINITY ? tag : varint();
-    if (wireType === 2 && value !== Number.POSITIVE_INFINITY) at += value;
-    if (value === Number.POSITIVE_INFINITY || at > bytes.length) {
-      throw new InputError(
-        `${name} is truncated: it ends at byte ${bytes.length}, inside a part that reaches ${value === Number.POSITIVE_INFINITY ? 'further' : `to byte ${at}`}; fetch or export it again.`,
-      );
-    }
-  }
-}
-
-function wireTypeOf(field: (typeof ModelProtoSchema.fields)[number]): number {
-  const lengthDelimited = field.fieldKind !== 'scalar' || field.scalar === ScalarType.STRING;
-  return lengthDelimited ? 2 : 0;
+  return model;
 }
 
 /** Domain → version; 'ai.onnx' is the long form of ''. */
@@ -171,6 +140,11 @@ export function decodeOpsets(imports: readonly OperatorSetIdProto[], name: strin
   const opsets = new Map<string, number>();
   for (const { domain, version } of imports) {
     const key = domain === 'ai.onnx' ? '' : domain;
+    if (version < 1n || version >= 2n ** 31n) {
+      throw new InputError(
+        `${name} imports the operators of "${domain || 'ai.onnx'}" in the version ${version}.`,
+      );
+    }
     if (opsets.has(key) && opsets.get(key) !== Number(version)) {
       throw new InputError(`${name} imports the operators of "${domain || 'ai.onnx'}" in two versions.`);
     }
@@ -206,8 +180,16 @@ function decodeGraph(proto: GraphProto, reader: Reader): Graph {
   const { node, initializer, input, output, valueInfo } = proto;
   // value_info stays: exporters write entries twice, of which this form keeps the last.
   Object.assign(proto, { node: [], initializer: [], input: [], output: [] });
+  if (proto.sparseInitializer.length > 0) {
+    throw new InputError(
+      `${reader.name} has sparse initializers in graph "${proto.name}", which are not followed; export them dense.`,
+    );
+  }
   const initializers = new Map<string, StoredTensor>();
   for (const one of initializer) {
+    if (one.name === '') {
+      throw new InputError(`${reader.name} has an initializer without a name in graph "${proto.name}".`);
+    }
     if (initializers.has(one.name)) {
       throw new InputError(
         `${reader.name} has two initializers of the name "${one.name}" in graph "${proto.name}".`,

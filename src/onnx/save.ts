@@ -71,7 +71,8 @@ function wantsExternal(tensors: ReadonlySet<StoredTensor>, external: 'auto' | bo
 
 /**
  * If every external tensor is one that was opened, none is missing and none was added, the files of weights are
- * copied whole, gaps and all.
+ * copied whole, gaps and all. Only under names that go with the model's own: the model chose them, and a folder that
+ * is written to holds other things.
  */
 async function copyUntouched(
   model: Model,
@@ -92,6 +93,7 @@ async function copyUntouched(
     const range = externalRange(stored);
     if (range) files.set(range.file.path, range.file);
   }
+  if (![...files.values()].every(({ location }) => goesWith(location, rest.name))) return undefined;
   const folder = dirname(resolve(file));
   const renamed = basename(file) !== rest.name;
   const targets = [...files.values()].map((source) => ({ source, to: join(folder, source.location) }));
@@ -120,19 +122,33 @@ async function layOut(
 ): Promise<TensorEncoder> {
   const location = locationFor(model, file);
   const placed = new Map<StoredTensor, { location: string; offset: number; length: number }>();
+  // Tensors that shared their bytes go on sharing them.
+  const shared = new Map<string, { location: string; offset: number; length: number }>();
   let end = 0;
   for (const stored of tensors) {
     if (!isMovable(stored) || stored.byteLength < smallestExternal) continue;
+    const range = externalRange(stored);
+    const key = range && [range.file.path, range.offset, range.length].join('\0');
+    const known = key === undefined ? undefined : shared.get(key);
+    if (known) {
+      placed.set(stored, known);
+      continue;
+    }
     // A page's boundary lets a runtime map the tensor; small ones need only their elements' alignment.
     const boundary = stored.byteLength >= 2 ** 20 ? 4096 : 64;
     const offset = Math.ceil(end / boundary) * boundary;
-    placed.set(stored, { location, offset, length: stored.byteLength });
+    const place = { location, offset, length: stored.byteLength };
+    placed.set(stored, place);
+    if (key !== undefined) shared.set(key, place);
     end = offset + stored.byteLength;
   }
   if (placed.size > 0) {
     const to = stage(join(dirname(file), location));
     await writeWhole(to, async (handle) => {
+      const written = new Set<number>();
       for (const [stored, { offset }] of placed) {
+        if (written.has(offset)) continue;
+        written.add(offset);
         const bytes = payload(stored);
         for (let done = 0; done < bytes.length; ) {
           const { bytesWritten } = await handle.write(
@@ -158,8 +174,15 @@ function locationFor(model: Model, file: string): string {
   const first = rest?.external[0];
   const known = first && externalRange(first)?.file.location;
   const name = basename(file);
-  if (known && rest?.name && known.startsWith(rest.name)) return name + known.slice(rest.name.length);
+  if (known && rest.name && goesWith(known, rest.name)) return name + known.slice(rest.name.length);
   return `${name}.data`;
+}
+
+/** `model.onnx_data`, `model.onnx.data` and the like, beside `model.onnx`. */
+function goesWith(location: string, model: string | undefined): boolean {
+  return (
+    model !== undefined && location.startsWith(model) && /^[._-][\w.-]+$/.test(location.slice(model.length))
+  );
 }
 
 async function writeWhole(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {

@@ -11,6 +11,7 @@ import { InputError } from '../errors.ts';
 import { arrayOf, type DataType, type Tensor, tensor } from '../tensor/tensor.ts';
 import { bitsOf, codeOf, elementOf, isDataType } from './elements.ts';
 import { type ExternalFolder, type ExternalRange, readRange } from './external.ts';
+import { limits } from './limits.ts';
 import type { ElementType, StoredTensor } from './model.ts';
 import { type TensorProto, TensorProto_DataLocation, TensorProtoSchema } from './proto/onnx_pb.js';
 
@@ -44,13 +45,19 @@ export function decodeTensor(
   const type = elementOf(proto.dataType);
   if (!type) throw new InputError(`${who} has the unknown element type ${proto.dataType}.`);
   if (proto.segment) throw new InputError(`${who} is stored in segments, which no version of ONNX defines.`);
+  if (proto.dims.length > limits.rank) {
+    throw new InputError(`${who} has ${proto.dims.length} dimensions, expected at most ${limits.rank}.`);
+  }
   if (proto.dims.some((dim) => dim < 0n)) {
     throw new InputError(`${who} has a negative dimension: [${proto.dims.join(', ')}].`);
   }
   const count = proto.dims.reduce((product, dim) => product * dim, 1n);
-  if (count > BigInt(Number.MAX_SAFE_INTEGER)) {
+  // Without elements no payload vouches for the other dimensions.
+  const others = proto.dims.reduce((product, dim) => product * (dim === 0n ? 1n : dim), 1n);
+  if (others > BigInt(count === 0n ? limits.emptyElements : limits.elements)) {
     throw new InputError(`${who} of shape [${proto.dims.join(', ')}] has more elements than can be held.`);
   }
+  checkSingle(proto, who);
   const shape = proto.dims.map(Number);
   const expected = (count * BigInt(bitsOf(type)) + 7n) / 8n;
   if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL) {
@@ -63,6 +70,12 @@ export function decodeTensor(
     const entries = new Map(proto.externalData.map(({ key, value }) => [key, value]));
     if (entries.size !== proto.externalData.length) {
       throw new InputError(`${who} names a key of its external data twice.`);
+    }
+    const unknown = [...entries.keys()].find((key) => !externalKeys.has(key));
+    if (unknown !== undefined) {
+      throw new InputError(
+        `${who} has the key "${unknown}" in its external data, expected only ${[...externalKeys].join(', ')}.`,
+      );
     }
     const entry = {
       location: entries.get('location'),
@@ -82,6 +95,19 @@ export function decodeTensor(
   const byteLength =
     type === 'string' ? proto.stringData.reduce((sum, text) => sum + text.length, 0) : Number(expected);
   return opened(type, shape, byteLength, { proto }, label);
+}
+
+/** What the format knows of external data. Whatever else stands there might mean something to another reader. */
+const externalKeys: ReadonlySet<string> = new Set(['location', 'offset', 'length', 'checksum']);
+
+/** One place for the elements: with two, readers would differ in which they take. */
+function checkSingle(proto: TensorProto, who: string): void {
+  const fields = ['floatData', 'int32Data', 'int64Data', 'doubleData', 'uint64Data', 'stringData'] as const;
+  const filled: string[] = fields.filter((field) => proto[field].length > 0);
+  if (proto.rawData.length > 0) filled.push('rawData');
+  if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL) filled.push('external data');
+  if (filled.length > 1)
+    throw new InputError(`${who} keeps its elements in two places: ${filled.join(' and ')}.`);
 }
 
 function opened(

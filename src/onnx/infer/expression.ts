@@ -16,12 +16,15 @@ interface Term {
 
 /** A hostile graph could square a sum at every node; no honest dimension comes near this. */
 const mostTerms = 256;
+const longestFormula = 400;
 
 /** Whether a formula is short enough to go on computing with. */
 export function isSimple(value: Expression): boolean {
   if (typeof value === 'number') return Number.isFinite(value);
   return (
-    value.length <= 16 && value.every(({ symbols }) => symbols.length <= 16) && print(value).length <= 400
+    value.length <= 16 &&
+    value.every(({ symbols }) => symbols.length <= 16) &&
+    print(value).length <= longestFormula
   );
 }
 
@@ -34,6 +37,7 @@ export function symbol(name: string): Expression {
 /** A dimension as a model declares it: `batch`, `past + 1` and `2*s3` are read as what they say. */
 export function parseDim(dim: string | number): Expression {
   if (typeof dim === 'number') return dim;
+  if (dim.length > longestFormula) return symbol(dim);
   let sum: Expression = 0;
   for (const part of dim.split(/\s*\+\s*/)) {
     let product: Expression = 1;
