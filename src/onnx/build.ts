@@ -14,9 +14,10 @@
  * @module
  */
 import { type ArrayOf, arrayOf, type DataType, sizeOf, type Tensor, tensor } from '../tensor/tensor.ts';
-import { renameValue } from './edit.ts';
+import { namesIn, renameValue } from './edit.ts';
 import type { Attribute, Dim, ElementType, Graph, Model, Node, StoredTensor, ValueInfo } from './model.ts';
 import { storedTensor } from './stored.ts';
+import { definedIn } from './walk.ts';
 
 /**
  * An attribute in plain JavaScript. A whole number is an int and any other a float, and so for arrays (an empty one
@@ -82,6 +83,15 @@ export function floats(value: readonly number[]): Attribute {
 
 export function graphBuilder(name = 'graph'): GraphBuilder {
   return builder(name, new Set(), () => false, '');
+}
+
+/**
+ * A builder of nodes to add to a graph: it sees the graph's values, and makes no name that is taken in it. The graph itself stays
+ * as it is; what `graph()` returns holds the new nodes and initializers.
+ */
+export function graphExtension(graph: Graph, prefix = ''): GraphBuilder {
+  const defined = definedIn(graph);
+  return builder(graph.name, namesIn(graph), (value) => defined.has(value), prefix);
 }
 
 function builder(

@@ -61,11 +61,8 @@ export function newNode(
   };
 }
 
-/**
- * Makes names that no value and no node of the graph or of its subgraphs has, each only once. For a subgraph, give
- * the outermost graph: its values are visible inside.
- */
-export function freshNames(graph: Graph): (hint: string) => string {
+/** Every name that a value or a node of the graph or of its subgraphs has. */
+export function namesIn(graph: Graph): Set<string> {
   const taken = new Set<string>();
   const visit = (inner: Graph) => {
     for (const name of definedIn(inner)) taken.add(name);
@@ -76,6 +73,15 @@ export function freshNames(graph: Graph): (hint: string) => string {
     }
   };
   visit(graph);
+  return taken;
+}
+
+/**
+ * Makes names that no value and no node of the graph or of its subgraphs has, each only once. For a subgraph, give
+ * the outermost graph: its values are visible inside.
+ */
+export function freshNames(graph: Graph): (hint: string) => string {
+  const taken = namesIn(graph);
   return (hint) => {
     let name = hint;
     for (let i = 1; name === '' || taken.has(name); i++) name = `${hint}_${i}`;
