@@ -18,7 +18,8 @@ export const floors: readonly (readonly string[])[] = [
   ['recipe/'],
   ['ziplm.ts'],
   ['report/', 'github/'],
-  ['terminal.ts', 'tables.ts', 'flags.ts', 'exit.ts'],
+  ['terminal.ts', 'tables.ts', 'flags.ts', 'exit.ts', 'reports.ts'],
+  ['action/'],
   ['cli.ts', 'action.ts', 'index.ts'],
 ];
 
@@ -36,6 +37,11 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   echarts: ['report/'],
   'markdown-table': ['report/'],
   commander: ['cli.ts', 'flags.ts'],
+  '@actions/artifact': ['github/'],
+  '@actions/cache': ['github/'],
+  '@actions/core': ['action/', 'action.ts'],
+  '@actions/github': ['action/', 'action.ts'],
+  '@octokit/rest': ['github/'],
 };
 
 /** The room of a file of `src` (a path with forward slashes, relative to it). */
