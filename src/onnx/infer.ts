@@ -11,6 +11,7 @@ import { isDataType } from './elements.ts';
 import { computeRules } from './infer/compute.ts';
 import { contribRules } from './infer/contrib.ts';
 import { controlRules } from './infer/control.ts';
+import { elementwiseRules } from './infer/elementwise.ts';
 import { type Expression, isSimple, parseDim, print, symbol, toDim } from './infer/expression.ts';
 import {
   type Context,
@@ -22,11 +23,20 @@ import {
   type Value,
 } from './infer/known.ts';
 import { layoutRules } from './infer/layout.ts';
+import { makingRules } from './infer/making.ts';
+import { pickingRules } from './infer/picking.ts';
 import { limits } from './limits.ts';
 import type { Dim, ElementType, Graph, Model, Node, StoredTensor, ValueInfo } from './model.ts';
 import { tensorAttribute } from './walk.ts';
 
-const standard: Readonly<Record<string, Rule>> = { ...computeRules, ...layoutRules, ...controlRules };
+const standard: Readonly<Record<string, Rule>> = {
+  ...elementwiseRules,
+  ...computeRules,
+  ...layoutRules,
+  ...pickingRules,
+  ...makingRules,
+  ...controlRules,
+};
 /** No rule names more operands by position. */
 const mostNamed = 8;
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { InputError } from '../../src/errors.ts';
 import { newNode } from '../../src/onnx/edit.ts';
 import { openModel } from '../../src/onnx/load.ts';
-import type { Graph, Model } from '../../src/onnx/model.ts';
+import type { FunctionDefinition, Graph, Model } from '../../src/onnx/model.ts';
 import { storedTensor } from '../../src/onnx/save.ts';
 import { validateModel } from '../../src/onnx/validate.ts';
 import { tensor } from '../../src/tensor/tensor.ts';
@@ -29,6 +29,18 @@ describe('refused', () => {
         ? []
         : [newNode('If', ['c'], [], [['then_branch', { kind: 'graph', value: nested(depth - 1) }]])],
     );
+
+  /** A function of one input that calls others on it. */
+  const calls = (name: string, others: readonly string[] = []): FunctionDefinition => ({
+    domain: 'local',
+    name,
+    overload: '',
+    inputs: ['x'],
+    outputs: ['x'],
+    attributes: [],
+    nodes: others.map((other, i) => newNode(other, ['x'], [`y${i}`], [], 'local')),
+    opsets: new Map([['', 18]]),
+  });
 
   test.each<[string, (model: Model) => void, RegExp]>([
     [
@@ -90,6 +102,68 @@ describe('refused', () => {
       },
       /nested more than 8 deep/,
     ],
+    [
+      'a body whose input hides a value',
+      ({ graph }) => {
+        const body = { ...emptyGraph([]), inputs: [{ name: 'input_ids' }] };
+        graph.nodes.push(newNode('Loop', [], ['z'], [['body', { kind: 'graph', value: body }]]));
+      },
+      /the body's input "input_ids" hides a value of that name/,
+    ],
+    [
+      'a body whose initializer hides a value',
+      ({ graph }) => {
+        const initializers = new Map([['Shape', storedTensor(tensor('bool', [], Uint8Array.of(1)))]]);
+        const body = { ...emptyGraph([]), initializers };
+        graph.nodes.push(newNode('Loop', [], ['z'], [['body', { kind: 'graph', value: body }]]));
+      },
+      /the body's initializer "Shape" hides a value of that name/,
+    ],
+    [
+      'a node that makes nothing',
+      ({ graph }) => graph.nodes.push({ ...newNode('Neg', ['Shape'], ['']), name: 'idle' }),
+      /"idle" \(Neg\) makes nothing/,
+    ],
+    [
+      'a function that calls itself',
+      ({ functions }) => functions.push(calls('f', ['f'])),
+      /function "f" calls itself/,
+    ],
+    [
+      'functions that call each other in a circle',
+      ({ functions }) => functions.push(calls('f', ['g']), calls('g', ['h']), calls('h', ['f'])),
+      /function "f" calls itself/,
+    ],
+    [
+      'functions that double, again and again',
+      ({ functions }) =>
+        functions.push(
+          calls('f0'),
+          ...Array.from({ length: 30 }, (_, i) => calls(`f${i + 1}`, [`f${i}`, `f${i}`])),
+        ),
+      /more than 250000 nodes/,
+    ],
+    [
+      'functions that call each other ever deeper',
+      ({ functions }) =>
+        functions.push(calls('f0'), ...Array.from({ length: 40 }, (_, i) => calls(`f${i + 1}`, [`f${i}`]))),
+      /call each other more than 32 deep/,
+    ],
+    [
+      'a function in the place of an operator',
+      ({ functions }) => functions.push({ ...calls('MatMul'), domain: '' }),
+      /function "MatMul" would take the place of an operator of the domain "ai.onnx"/,
+    ],
+    [
+      'two functions of one name',
+      ({ functions }) => functions.push(calls('f'), calls('f')),
+      /two functions of the name "f"/,
+    ],
+    [
+      'a function that does not make its output',
+      ({ functions }) => functions.push({ ...calls('f'), outputs: ['nothing'] }),
+      /function "f": nothing makes the output "nothing"/,
+    ],
   ])('%s', (_, spoil, message) => {
     const model = encoder();
     validateModel(model);
@@ -97,4 +171,36 @@ describe('refused', () => {
     expect(() => validateModel(model)).toThrow(InputError);
     expect(() => validateModel(model)).toThrow(message);
   });
+});
+
+test('functions that end, and bodies that name what they like, are valid', () => {
+  const model = encoder();
+  const twin = () => ({
+    name: 'body',
+    nodes: [newNode('Neg', ['Shape'], ['inner'])],
+    initializers: new Map(),
+    inputs: [],
+    outputs: [{ name: 'inner' }],
+    valueInfo: new Map(),
+  });
+  for (const output of ['a', 'b']) {
+    // Two bodies side by side do not see each other.
+    model.graph.nodes.push(
+      newNode('If', ['Shape'], [output], [['then_branch', { kind: 'graph', value: twin() }]]),
+    );
+  }
+  const nodes = [newNode('Neg', ['x'], ['y'])];
+  const rest = {
+    domain: 'local',
+    overload: '',
+    inputs: ['x'],
+    outputs: ['y'],
+    attributes: [],
+    opsets: new Map(),
+  };
+  model.functions.push(
+    { ...rest, name: 'f', nodes },
+    { ...rest, name: 'g', nodes: [newNode('f', ['x'], ['y'], [], 'local')] },
+  );
+  expect(() => validateModel(model)).not.toThrow();
 });

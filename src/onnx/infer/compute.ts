@@ -1,12 +1,11 @@
 /**
- * Rules of operators that compute: element by element (with values, where shapes are computed through them), along
- * an axis, and products of matrices.
+ * Rules of operators that compute along axes: reductions, products of matrices, windows, normalizations, attention.
  * @module
  */
-import { elementOf } from '../elements.ts';
-import type { ElementType, Node } from '../model.ts';
-import { intAttribute, intsAttribute, stringAttribute, tensorAttribute } from '../walk.ts';
-import { add, compare, divide, type Expression, multiply, negate, same, subtract } from './expression.ts';
+import type { Node } from '../model.ts';
+import { intAttribute, intsAttribute, stringAttribute } from '../walk.ts';
+import { both, type Item, likeFirst } from './elementwise.ts';
+import { add, divide, multiply } from './expression.ts';
 import {
   axesOf,
   axisAttribute,
@@ -14,141 +13,9 @@ import {
   broadcast,
   given,
   type Known,
-  larger,
-  mapValues,
   type Rule,
   type Shape,
-  smaller,
-  type Value,
 } from './known.ts';
-
-type Item = Expression | undefined;
-
-/** As the first input, in type and shape; further outputs are unknown. */
-const likeFirst: Rule = (node, [data]) =>
-  node.outputs.map((_, i) => (i === 0 ? { type: data.type, shape: data.shape } : {}));
-
-const likeFirstBool: Rule = (_node, [data]) => [{ type: 'bool', shape: data.shape }];
-
-const identity: Rule = (_node, [data]) => [data];
-
-/** All inputs broadcast, element by element. */
-function elementwise(evaluate?: (...items: Item[]) => Item, type?: ElementType): Rule {
-  return (node, operands) => {
-    const inputs = given(node, operands);
-    const values = inputs.map((input) => input.value);
-    const value = evaluate && mapValues(evaluate, values);
-    const own = inputs.find((input) => input.type)?.type;
-    return [{ type: type ?? own, shape: broadcast(inputs.map((input) => input.shape)), value }];
-  };
-}
-
-const both =
-  (f: (a: Expression, b: Expression) => Item) =>
-  (a: Item, b: Item): Item =>
-    a === undefined || b === undefined ? undefined : f(a, b);
-
-/** Folds operators of any number of inputs (Min, Max, Sum). */
-const fold =
-  (f: (a: Expression, b: Expression) => Item) =>
-  (...items: Item[]): Item =>
-    items.reduce((a, b) => (a === undefined || b === undefined ? undefined : f(a, b)), items[0]);
-
-const truth = (answer: boolean | undefined): Item => (answer === undefined ? undefined : Number(answer));
-
-const equal = both((a, b) => {
-  if (same(a, b)) return 1;
-  const order = compare(a, b);
-  return truth(order === undefined ? undefined : order === 0);
-});
-
-const ordered = (holds: (order: number) => boolean) =>
-  both((a, b) => {
-    const order = same(a, b) ? 0 : compare(a, b);
-    return truth(order === undefined ? undefined : holds(order));
-  });
-
-const numeric = (f: (...numbers: number[]) => number) =>
-  ((...items: Item[]) =>
-    items.every((item) => typeof item === 'number') ? f(...(items as number[])) : undefined) as (
-    ...items: Item[]
-  ) => Item;
-
-const isInteger = (type: ElementType | undefined) => type?.includes('int') === true;
-
-const division: Rule = (node, inputs, context) => {
-  const whole = isInteger(inputs[0].type ?? inputs[1].type);
-  const divideItems = both((a, b) => {
-    if (whole) return divide(a, b);
-    return typeof b === 'number' && b !== 0 ? multiply(a, 1 / b) : undefined;
-  });
-  return elementwise(divideItems)(node, inputs, context);
-};
-
-/** Rounding leaves a formula of whole coefficients as it is. */
-const rounded = (round: (value: number) => number): Rule =>
-  elementwise((a) => {
-    if (typeof a !== 'object') return a === undefined ? undefined : round(a);
-    return a.every(({ factor }) => Number.isInteger(factor)) ? a : undefined;
-  });
-
-const cast: Rule = (node, [data]) => {
-  const type = elementOf(intAttribute(node, 'to', 0));
-  return [{ type, shape: data.shape, value: castValue(data.value, type) }];
-};
-
-function castValue(value: Value | undefined, type: ElementType | undefined): Value | undefined {
-  if (type === 'string') return undefined;
-  return mapValues(
-    (item) => {
-      if (typeof item === 'number' && isInteger(type)) return Math.trunc(item);
-      if (typeof item === 'number' && type === 'bool') return Number(item !== 0);
-      return typeof item === 'object' && type === 'bool' ? undefined : item;
-    },
-    [value],
-  );
-}
-
-const castLike: Rule = (_node, [data, like]) => [
-  { type: like.type, shape: data.shape, value: castValue(data.value, like.type) },
-];
-
-const where: Rule = (_node, [condition, yes, no]) => {
-  const value = mapValues(
-    (test, a, b) => (test === undefined ? (same(a, b) ? a : undefined) : test === 0 ? b : a),
-    [condition.value, yes.value, no.value],
-  );
-  const shape = broadcast([condition.shape, yes.shape, no.shape]);
-  return [{ type: yes.type ?? no.type, shape: value?.shape ?? shape, value }];
-};
-
-const constant: Rule = (node) => {
-  const stored = tensorAttribute(node, 'value');
-  if (stored) return [{ type: stored.type, shape: stored.shape }];
-  for (const [name, attribute] of node.attributes) {
-    const type: ElementType = name.startsWith('value_int')
-      ? 'int64'
-      : name.startsWith('value_float')
-        ? 'float32'
-        : 'string';
-    switch (attribute.kind) {
-      case 'int':
-        return [{ type, shape: [], value: { shape: [], items: [Number(attribute.value)] } }];
-      case 'float':
-        return [{ type, shape: [], value: { shape: [], items: [attribute.value] } }];
-      case 'string':
-        return [{ type, shape: [] }];
-      case 'ints':
-      case 'floats': {
-        const shape = [attribute.value.length];
-        return [{ type, shape, value: { shape, items: attribute.value.map(Number) } }];
-      }
-      case 'strings':
-        return [{ type, shape: [attribute.value.length] }];
-    }
-  }
-  return [{}];
-};
 
 const reduce: Rule = (node, [data, axesInput]) => {
   const { shape, type } = data;
@@ -271,10 +138,6 @@ const normalization: Rule = (node, [data]) => {
 const dropout: Rule = (node, [data]) =>
   node.outputs.map((_, i) => ({ type: i === 0 ? data.type : 'bool', shape: data.shape }));
 
-const random: Rule = (node) => [
-  { type: elementOf(intAttribute(node, 'dtype', 1)) ?? 'float32', shape: intsAttribute(node, 'shape') },
-];
-
 const dequantize: Rule = (_node, [data, scale]) => [{ type: scale.type, shape: data.shape }];
 
 const quantize: Rule = (_node, [data, , zero]) => [{ type: zero?.type ?? 'uint8', shape: data.shape }];
@@ -316,112 +179,33 @@ const attention: Rule = (node, inputs) => {
   ].slice(0, node.outputs.length);
 };
 
-/** Bounds may be left out. */
-const clip: Rule = (node, [data, low, high]) => {
-  const bounded = (item: Item, bound: Item, pick: typeof larger) => both(pick)(item, bound);
-  const withLow = node.inputs[1]
-    ? mapValues((a, b) => bounded(a, b, larger), [data.value, low.value])
-    : data.value;
-  const value = node.inputs[2] ? mapValues((a, b) => bounded(a, b, smaller), [withLow, high.value]) : withLow;
-  return [{ type: data.type, shape: data.shape, value: node.attributes.size > 0 ? undefined : value }];
-};
-
-const floatOp = (f: (value: number) => number) => elementwise(numeric(f));
-
 export const computeRules = {
-  Abs: floatOp(Math.abs),
-  Acos: likeFirst,
-  Add: elementwise(both(add)),
-  And: elementwise(
-    both((a, b) => (a === 0 || b === 0 ? 0 : typeof a === 'number' && typeof b === 'number' ? 1 : undefined)),
-    'bool',
-  ),
   ArgMax: argReduce,
   ArgMin: argReduce,
-  Asin: likeFirst,
-  Atan: likeFirst,
   Attention: attention,
   AveragePool: windows((_node, [data]) => data.shape?.[1]),
   BatchNormalization: likeFirst,
-  Cast: cast,
-  CastLike: castLike,
-  Ceil: rounded(Math.ceil),
-  Celu: likeFirst,
-  Clip: clip,
-  Constant: constant,
   Conv: windows((_node, [, weights]) => weights.shape?.[0]),
-  Cos: likeFirst,
-  Cosh: likeFirst,
   CumSum: likeFirst,
   DequantizeLinear: dequantize,
   Det: determinant,
-  Div: division,
   Dropout: dropout,
   DynamicQuantizeLinear: dynamicQuantize,
   Einsum: einsum,
-  Elu: likeFirst,
-  Equal: elementwise(equal, 'bool'),
-  Erf: likeFirst,
-  Exp: likeFirst,
-  Floor: rounded(Math.floor),
-  Gelu: likeFirst,
   Gemm: gemm,
   GlobalAveragePool: globalPool,
   GlobalMaxPool: globalPool,
-  Greater: elementwise(
-    ordered((order) => order > 0),
-    'bool',
-  ),
-  GreaterOrEqual: elementwise(
-    ordered((order) => order >= 0),
-    'bool',
-  ),
   GroupNormalization: likeFirst,
-  HardSigmoid: likeFirst,
-  HardSwish: likeFirst,
   Hardmax: likeFirst,
-  Identity: identity,
   InstanceNormalization: likeFirst,
-  IsInf: likeFirstBool,
-  IsNaN: likeFirstBool,
   LayerNormalization: normalization,
-  LeakyRelu: likeFirst,
-  Less: elementwise(
-    ordered((order) => order < 0),
-    'bool',
-  ),
-  LessOrEqual: elementwise(
-    ordered((order) => order <= 0),
-    'bool',
-  ),
-  Log: likeFirst,
   LogSoftmax: likeFirst,
   LpNormalization: likeFirst,
   MatMul: matmul,
   MatMulInteger: matmulInteger,
-  Max: elementwise(fold(larger)),
   MaxPool: windows((_node, [data]) => data.shape?.[1]),
-  Mean: elementwise(),
-  Min: elementwise(fold(smaller)),
-  Mish: likeFirst,
-  Mod: elementwise(numeric((a, b) => ((a % b) + b) % b)),
-  Mul: elementwise(both(multiply)),
-  Neg: elementwise((a) => (a === undefined ? undefined : negate(a))),
-  Not: elementwise(
-    numeric((a) => Number(a === 0)),
-    'bool',
-  ),
-  Or: elementwise(
-    both((a, b) => (a === 1 || b === 1 ? 1 : typeof a === 'number' && typeof b === 'number' ? 0 : undefined)),
-    'bool',
-  ),
-  PRelu: likeFirst,
-  Pow: elementwise(numeric((a, b) => a ** b)),
   QuantizeLinear: quantize,
   RMSNormalization: normalization,
-  RandomNormal: random,
-  RandomUniform: random,
-  Reciprocal: floatOp((a) => 1 / a),
   ReduceL1: reduce,
   ReduceL2: reduce,
   ReduceLogSum: reduce,
@@ -432,33 +216,10 @@ export const computeRules = {
   ReduceProd: reduce,
   ReduceSum: reduce,
   ReduceSumSquare: reduce,
-  Relu: likeFirst,
   RotaryEmbedding: likeFirst,
-  Round: rounded(Math.round),
   ScatterElements: likeFirst,
   ScatterND: likeFirst,
-  Selu: likeFirst,
-  Sigmoid: likeFirst,
-  Sign: floatOp(Math.sign),
   SimplifiedLayerNormalization: normalization,
-  Sin: likeFirst,
-  Sinh: likeFirst,
   Softmax: likeFirst,
-  Softplus: likeFirst,
-  Softsign: likeFirst,
-  Sqrt: floatOp(Math.sqrt),
-  Sub: elementwise(both(subtract)),
-  Sum: elementwise(fold(add)),
-  Swish: likeFirst,
-  Tan: likeFirst,
-  Tanh: likeFirst,
-  ThresholdedRelu: likeFirst,
   Trilu: likeFirst,
-  Where: where,
-  Xor: elementwise(
-    numeric((a, b) => Number(a !== b)),
-    'bool',
-  ),
 } as const satisfies Record<string, Rule>;
-
-export { likeFirst };

@@ -3,7 +3,8 @@
  * @module
  */
 import { intAttribute, intsAttribute } from '../walk.ts';
-import { likeFirst, matmulShape } from './compute.ts';
+import { matmulShape } from './compute.ts';
+import { likeFirst } from './elementwise.ts';
 import { add, divide, type Expression, multiply } from './expression.ts';
 import type { Known, Rule, Shape } from './known.ts';
 
@@ -29,23 +30,26 @@ const attention: Rule = (node, inputs) => {
   ].slice(0, node.outputs.length);
 };
 
-/** Q [b, s, h·d]; K and V [b, t, …] or [b, h, t, d]; outputs as wide as V. */
+/**
+ * Q [b, s, h·d]; K and V [b, t, …] or [b, h, t, d]; outputs as wide as V. Or packed within each head: all in
+ * Q [b, s, h, 3, d], or V in K [b, t, h, 2, d].
+ */
 const multiHeadAttention: Rule = (node, inputs) => {
   const [q, k, v] = inputs;
   const { type } = q;
-  if (q.shape?.length !== 3) return node.outputs.map(() => ({ type }));
   const heads = intAttribute(node, 'num_heads', 1);
+  const isPacked = q.shape?.length === 5;
+  const values = isPacked ? q.shape : node.inputs[2] ? v.shape : k.shape;
+  if (!q.shape || !values) return node.outputs.map(() => ({ type }));
   const [batch, length] = q.shape;
-  const crossing = v?.shape?.length === 4;
-  const width = crossing ? through(multiply, v.shape?.[3], heads) : v?.shape ? v.shape[2] : q.shape[2];
-  const current = crossing ? k.shape?.[2] : k.shape?.[1];
+  const keyWidth = isPacked ? q.shape[4] : through(divide, q.shape[2], heads);
+  const valueWidth = values.length === 3 ? through(divide, values[2], heads) : values.at(-1);
+  const current = values[values.length === 4 ? 2 : 1];
   const before: Item = node.inputs[6] ? inputs[6].shape?.[2] : 0;
   const total = through(add, before, current);
-  const present = (dim: Item): Known => ({ type, shape: [batch, heads, total, through(divide, dim, heads)] });
-  return [{ type, shape: [batch, length, width] }, present(q.shape[2]), present(width)].slice(
-    0,
-    node.outputs.length,
-  );
+  const present = (width: Item): Known => ({ type, shape: [batch, heads, total, width] });
+  const result: Known = { type, shape: [batch, length, through(multiply, valueWidth, heads)] };
+  return [result, present(keyWidth), present(valueWidth)].slice(0, node.outputs.length);
 };
 
 /** Q [b, s, h·d], or Q, K and V packed in it; the cache [b, kv, t, d]. */
@@ -85,14 +89,17 @@ const embedLayerNormalization: Rule = (node, inputs) => {
   return outputs.slice(0, node.outputs.length);
 };
 
+/** Either operand with its last two axes exchanged, or with its rows in front of its batches. */
 const fusedMatMul: Rule = (node, [a, b]) => {
-  const swapped = (shape: Shape | undefined, transposed: boolean) =>
-    shape && transposed && shape.length > 1
-      ? [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]]
-      : shape;
-  const left = swapped(a.shape, intAttribute(node, 'transA', 0) === 1);
-  const right = swapped(b.shape, intAttribute(node, 'transB', 0) === 1);
-  return [{ type: a.type, shape: matmulShape(left, right) }];
+  const read = (shape: Shape | undefined, side: 'A' | 'B') => {
+    if (!shape || shape.length < 2) return shape;
+    const dims = [...shape];
+    const rows = shape.length - 2;
+    if (intAttribute(node, `transBatch${side}`, 0) === 1) dims.splice(rows, 0, ...dims.splice(0, 1));
+    if (intAttribute(node, `trans${side}`, 0) === 1) dims.push(...dims.splice(rows, 1));
+    return dims;
+  };
+  return [{ type: a.type, shape: matmulShape(read(a.shape, 'A'), read(b.shape, 'B')) }];
 };
 
 /** Quantized weights, N and K in attributes. */
@@ -116,6 +123,17 @@ const gemmActivation: Rule = (node, [a, b]) => [
   },
 ];
 
+/** Weighed relative positions: [b, heads, queries, keys] of the positions' biases, by queries [b, s, h·d]. */
+const gatedRelativePositionBias: Rule = (node, [query, , bias]) => [
+  {
+    type: query.type,
+    shape: [query.shape?.[0], intAttribute(node, 'num_heads', 1), bias.shape?.[2], bias.shape?.[3]],
+  },
+];
+
+/** Weights quantized in a matrix: […, in] × [in, out]. */
+const quantizedMatMul: Rule = (_node, [a, b]) => [{ type: 'float32', shape: matmulShape(a.shape, b.shape) }];
+
 /** GatedLinear's packed halves: the last axis is halved. */
 const biasSplitGelu: Rule = (_node, [data]) => [
   {
@@ -126,17 +144,21 @@ const biasSplitGelu: Rule = (_node, [data]) => [
 
 export const contribRules = {
   Attention: attention,
+  BiasAdd: likeFirst,
   BiasGelu: likeFirst,
   BiasSoftmax: likeFirst,
   BiasSplitGelu: biasSplitGelu,
+  DynamicQuantizeMatMul: quantizedMatMul,
   EmbedLayerNormalization: embedLayerNormalization,
   FastGelu: likeFirst,
   FusedGemm: gemmActivation,
   FusedMatMul: fusedMatMul,
+  GatedRelativePositionBias: gatedRelativePositionBias,
   Gelu: likeFirst,
-  GemmFastGelu: gemmActivation,
+  GemmFastGelu: fusedMatMul,
   GroupQueryAttention: groupQueryAttention,
   Inverse: likeFirst,
+  MatMulIntegerToFloat: quantizedMatMul,
   MatMulNBits: matMulNBits,
   MultiHeadAttention: multiHeadAttention,
   QuickGelu: likeFirst,
@@ -145,4 +167,5 @@ export const contribRules = {
   SimplifiedLayerNormalization: skipNormalization,
   SkipLayerNormalization: skipNormalization,
   SkipSimplifiedLayerNormalization: skipNormalization,
+  TransposeMatMul: fusedMatMul,
 } as const satisfies Record<string, Rule>;

@@ -156,3 +156,23 @@ export function smaller(a: Expression, b: Expression): Expression | undefined {
   const order = compare(a, b);
   return order === undefined ? undefined : order <= 0 ? a : b;
 }
+
+/** A dynamic rank-1 operand's length: the rank of what it describes. */
+export function lengthOf(known: Known | undefined): number | undefined {
+  const length = known?.shape?.length === 1 ? known.shape[0] : undefined;
+  return typeof length === 'number' && length <= 64 ? length : undefined;
+}
+
+/** The shape that a vector of dimensions describes. */
+export function describedShape(known: Known | undefined): Shape | undefined {
+  if (known?.value) return known.value.items;
+  const length = lengthOf(known);
+  return length === undefined ? undefined : new Array(length).fill(undefined);
+}
+
+/** A value of equal elements, where the shape is all numbers and small. */
+export function fill(shape: Shape, item: Expression | undefined): Value | undefined {
+  if (!shape.every((dim) => typeof dim === 'number')) return undefined;
+  const size = sizeOf(shape as number[]);
+  return size <= largestValue ? { shape: shape as number[], items: new Array(size).fill(item) } : undefined;
+}

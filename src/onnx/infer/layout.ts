@@ -4,9 +4,7 @@
  * @module
  */
 import { sizeOf } from '../../tensor/tensor.ts';
-import { elementOf } from '../elements.ts';
-import type { Node } from '../model.ts';
-import { intAttribute, intsAttribute, tensorAttribute } from '../walk.ts';
+import { intAttribute, intsAttribute } from '../walk.ts';
 import {
   add,
   compare,
@@ -15,7 +13,6 @@ import {
   isNatural,
   multiply,
   quotient,
-  same,
   subtract,
 } from './expression.ts';
 import {
@@ -23,14 +20,15 @@ import {
   axisAttribute,
   axisIn,
   broadcast,
+  describedShape,
+  fill,
   given,
-  type Known,
   larger,
   largestValue,
+  lengthOf,
   numbersOf,
   type Rule,
   type Shape,
-  scalarOf,
   smaller,
   type Value,
   vector,
@@ -42,25 +40,6 @@ function reshaped(value: Value | undefined, shape: Shape): Value | undefined {
   return sizeOf(shape as number[]) === value.items.length
     ? { shape: shape as number[], items: value.items }
     : undefined;
-}
-
-/** A dynamic rank-1 operand's length: the rank of what it describes. */
-function lengthOf(known: Known | undefined): number | undefined {
-  const length = known?.shape?.length === 1 ? known.shape[0] : undefined;
-  return typeof length === 'number' && length <= 64 ? length : undefined;
-}
-
-/** The shape that a vector of dimensions describes. */
-function describedShape(known: Known | undefined): Shape | undefined {
-  if (known?.value) return known.value.items;
-  const length = lengthOf(known);
-  return length === undefined ? undefined : new Array(length).fill(undefined);
-}
-
-function fill(shape: Shape, item: Expression | undefined): Value | undefined {
-  if (!shape.every((dim) => typeof dim === 'number')) return undefined;
-  const size = sizeOf(shape as number[]);
-  return size <= largestValue ? { shape: shape as number[], items: new Array(size).fill(item) } : undefined;
 }
 
 const reshape: Rule = (node, [data, target]) => {
@@ -247,31 +226,6 @@ const slice: Rule = (node, inputs) => {
   return [{ type, shape: result, value }];
 };
 
-const gather: Rule = (node, [data, indices]) => {
-  const { type } = data;
-  if (!data.shape || !indices.shape) return [{ type }];
-  const axis = axisAttribute(node, data.shape, 0);
-  const shape = [...data.shape.slice(0, axis), ...indices.shape, ...data.shape.slice(axis + 1)];
-  const items = data.value?.items;
-  const value =
-    items && data.shape.length === 1 && indices.value
-      ? {
-          shape: indices.value.shape,
-          items: indices.value.items.map((at) =>
-            typeof at === 'number' ? items[axisIn(items.length, at)] : undefined,
-          ),
-        }
-      : undefined;
-  return [{ type, shape, value }];
-};
-
-const gatherND: Rule = (node, [data, indices]) => {
-  const batch = intAttribute(node, 'batch_dims', 0);
-  const depth = indices.shape?.at(-1);
-  if (!data.shape || !indices.shape || typeof depth !== 'number') return [{ type: data.type }];
-  return [{ type: data.type, shape: [...indices.shape.slice(0, -1), ...data.shape.slice(batch + depth)] }];
-};
-
 const expand: Rule = (_node, [data, target]) => {
   const wanted = describedShape(target);
   const clean = wanted?.map((dim) => (dim !== undefined && isNatural(dim) ? dim : undefined));
@@ -311,99 +265,16 @@ const pad: Rule = (node, inputs) => {
   return [{ type, shape: result }];
 };
 
-const shapeOf: Rule = (node, [data]) => {
-  const rank = data.shape?.length;
-  if (!data.shape || rank === undefined) return [{ type: 'int64', shape: [undefined] }];
-  const clamp = (bound: number) => Math.min(Math.max(axisIn(rank, bound), 0), rank);
-  const dims = data.shape.slice(
-    clamp(intAttribute(node, 'start', 0)),
-    clamp(intAttribute(node, 'end', rank)),
-  );
-  return [{ type: 'int64', shape: [dims.length], value: vector(dims) }];
-};
-
-const size: Rule = (_node, [data]) => {
-  const known = data.shape?.every((dim) => dim !== undefined);
-  const items = [known ? (data.shape as Expression[]).reduce(multiply, 1) : undefined];
-  return [{ type: 'int64', shape: [], value: { shape: [], items } }];
-};
-
-const range: Rule = (_node, [start, limit, delta]) => {
-  const [from, to, by] = [start, limit, delta].map(scalarOf);
-  if (from === undefined || to === undefined || by === undefined || by === 0)
-    return [{ type: start.type, shape: [undefined] }];
-  const span = subtract(to, from);
-  if (typeof span === 'number' && typeof by === 'number') {
-    const length = Math.max(0, Math.ceil(span / by));
-    const value =
-      typeof from === 'number' && length <= largestValue
-        ? vector(Array.from({ length }, (_, i) => from + i * by))
-        : undefined;
-    return [{ type: start.type, shape: [length], value }];
-  }
-  return [{ type: start.type, shape: [same(by, 1) && isNatural(span) ? span : undefined] }];
-};
-
-const constantOfShape: Rule = (node, [target]) => {
-  const stored = tensorAttribute(node, 'value');
-  const type = stored?.type ?? 'float32';
-  const shape = describedShape(target)?.map((dim) => (dim !== undefined && isNatural(dim) ? dim : undefined));
-  const item = stored ? Number(stored.tensor().data[0]) : 0;
-  return [{ type, shape, value: shape && fill(shape, item) }];
-};
-
-const oneHot: Rule = (node, [indices, depth, values]) => {
-  if (!indices.shape) return [{ type: values.type }];
-  const axis = axisIn(indices.shape.length + 1, intAttribute(node, 'axis', -1));
-  return [{ type: values.type, shape: indices.shape.toSpliced(axis, 0, scalarOf(depth)) }];
-};
-
-const topK: Rule = (node, [data, count]) => {
-  if (!data.shape) return [{ type: data.type }, { type: 'int64' }];
-  const shape = data.shape.with(axisAttribute(node, data.shape, -1), scalarOf(count));
-  return [
-    { type: data.type, shape },
-    { type: 'int64', shape },
-  ];
-};
-
-const eyeLike: Rule = (node, [data]) => [
-  { type: elementOf(intAttribute(node, 'dtype', 0)) ?? data.type, shape: data.shape },
-];
-
-const nonZero: Rule = (_node: Node, [data]) => [{ type: 'int64', shape: [data.shape?.length, undefined] }];
-
-/** The second input's shape, the first one's type. */
-const gatherElements: Rule = (_node, [data, indices]) => [{ type: data.type, shape: indices.shape }];
-
-const compress: Rule = (node, [data]) => {
-  if (!data.shape || !node.attributes.has('axis'))
-    return [{ type: data.type, shape: node.attributes.has('axis') ? undefined : [undefined] }];
-  return [{ type: data.type, shape: data.shape.with(axisAttribute(node, data.shape, 0), undefined) }];
-};
-
 export const layoutRules = {
-  Compress: compress,
   Concat: concat,
-  ConstantOfShape: constantOfShape,
   Expand: expand,
-  EyeLike: eyeLike,
   Flatten: flatten,
-  Gather: gather,
-  GatherElements: gatherElements,
-  GatherND: gatherND,
-  NonZero: nonZero,
-  OneHot: oneHot,
   Pad: pad,
-  Range: range,
   Reshape: reshape,
-  Shape: shapeOf,
-  Size: size,
   Slice: slice,
   Split: split,
   Squeeze: squeeze,
   Tile: tile,
-  TopK: topK,
   Transpose: transpose,
   Unsqueeze: unsqueeze,
 } as const satisfies Record<string, Rule>;
