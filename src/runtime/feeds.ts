@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MachineError } from '../errors.ts';
 import { arrayOf, type DataType, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { removeAbandoned, temporaryPrefix } from './owner.ts';
 
 /** Input name → tensor. */
 export type Feeds = Readonly<Record<string, Tensor>>;
@@ -105,9 +106,15 @@ export function readFeeds(file: string): Record<string, Feeds> {
   }
 }
 
-/** A folder that is there while `work` runs; it goes as well when the process exits meanwhile. */
+/**
+ * A folder that is there while `work` runs; it goes as well when the process exits meanwhile. What a killed process left
+ * goes when the next one makes its own.
+ */
 export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await onDisk(tmpdir(), () => mkdtemp(join(tmpdir(), 'ziplm-')));
+  const folder = await onDisk(tmpdir(), async () => {
+    removeAbandoned(tmpdir());
+    return mkdtemp(join(tmpdir(), temporaryPrefix()));
+  });
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.once('exit', remove);
   try {
