@@ -64,11 +64,12 @@ function throughBranch(
   const origin = new Map([...copies.names].map(([name, copy]) => [copy, name]));
   const original = (value: string) => origin.get(value) ?? value;
   const memory = new Map<string, string>();
+  const known = writer.inside(branch);
   const inside: Writer = {
-    opset: writer.opset,
-    shape: (value) => writer.shape(original(value)),
-    type: (value) => writer.type(original(value)),
-    constant: (value) => writer.constant(original(value)),
+    ...known,
+    shape: (value) => known.shape(original(value)),
+    type: (value) => known.type(original(value)),
+    constant: (value) => known.constant(original(value)),
     g: body,
     memo(key, make) {
       const value = memory.get(key) ?? make();

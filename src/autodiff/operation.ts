@@ -4,8 +4,8 @@
  */
 import type { GraphBuilder } from '../onnx/build.ts';
 import { codeOf } from '../onnx/elements.ts';
-import type { Dim, ElementType, Node } from '../onnx/model.ts';
-import { type ArrayOf, arrayOf, type DataType, tensor } from '../tensor/tensor.ts';
+import type { Dim, ElementType, Graph, Node } from '../onnx/model.ts';
+import { zeros } from '../tensor/tensor.ts';
 
 /** The types in which gradients are computed. */
 export type Float = 'float32' | 'float64';
@@ -15,6 +15,8 @@ export interface Knowledge {
   readonly opset: number;
   /** Undefined when not even the rank is known. */
   shape(value: string): readonly Dim[] | undefined;
+  /** What is known inside a branch of an If: names in it may be those of the other branch. */
+  inside(branch: Graph): Knowledge;
   type(value: string): ElementType | undefined;
   /** The elements of a small value that no parameter reaches and no input changes; undefined when one is not known. */
   constant(value: string): readonly number[] | undefined;
@@ -207,9 +209,8 @@ export function transposeLast(op: Writer, x: string, rank: number): string {
 
 /** Zeros of the shape and type of a value. */
 export function zerosLike(op: Writer, value: string): string {
-  const type = floatType(op, value);
-  const data = new arrayOf[type](1) as ArrayOf[DataType];
-  return op.g.op('ConstantOfShape', [shapeOf(op, value)], { value: tensor(type, [1], data) });
+  const zero = zeros(floatType(op, value), [1]);
+  return op.g.op('ConstantOfShape', [shapeOf(op, value)], { value: zero });
 }
 
 export function cast(op: Pick<Writer, 'g'>, x: string, type: ElementType): string {

@@ -60,22 +60,36 @@ function analyse(model: Model, loss: string, parameters: readonly string[]) {
   const shapes = inferShapes(model, { declared: false });
   const typeOf = (value: string) => shapes.get(value)?.type;
   const activity = activityOf(model.graph.nodes, parameters, [loss], typeOf);
-  return { activity, knowledge: knowledgeOf(model.opsets.get('') ?? 1, shapes, activity) };
+  return { activity, knowledge: knowledgeOf(model, shapes, activity) };
 }
 
 function knowledgeOf(
-  opset: number,
+  model: Model,
   shapes: ReadonlyMap<string, InferredValue>,
   activity: Activity,
 ): Knowledge {
   return {
-    opset,
+    opset: model.opsets.get('') ?? 1,
     shape: (value) => shapes.get(value)?.shape,
     type: (value) => shapes.get(value)?.type,
     constant: (value) => {
       const elements = shapes.get(value)?.elements;
       const isKnown = !activity.isActive(value) && elements?.every((element) => typeof element === 'number');
       return isKnown ? (elements as readonly number[]) : undefined;
+    },
+    inside(branch) {
+      // As if the branch were always taken: what its nodes make comes after what the graph makes.
+      const { graph } = model;
+      const nodes = [...graph.nodes, ...branch.nodes];
+      const initializers = new Map([...graph.initializers, ...branch.initializers]);
+      const taken: Model = { ...model, graph: { ...graph, nodes, initializers } };
+      const inner = inferShapes(taken, { declared: false });
+      const around = new Set(branch.nodes.flatMap((node) => node.inputs).filter(activity.isActive));
+      return knowledgeOf(
+        taken,
+        inner,
+        activityOf(branch.nodes, around, [], (value) => inner.get(value)?.type),
+      );
     },
   };
 }
@@ -108,8 +122,8 @@ function problemsOf({ path, needed, isActive }: Activity, knowledge: Knowledge):
         return [problem(node, 'there is control flow inside its branches')];
       const seeds = branch.outputs.flatMap((info, i) => (needed.has(node.outputs[i]) ? info.name : []));
       const sources = captured(node).filter((value) => isActive(value));
-      const inside = activityOf(branch.nodes, sources, seeds, knowledge.type);
-      return problemsOf(inside, knowledge);
+      const inside = knowledge.inside(branch);
+      return problemsOf(activityOf(branch.nodes, sources, seeds, inside.type), inside);
     });
   });
 }

@@ -236,7 +236,13 @@ export const gather: Rule = single(
             ),
           ]);
     if (op.opset < SCATTER_ADDS) return [carried(adjoint, throughOneHot(op, x, flat, rows))];
-    const placed = op.g.op('Reshape', [flat, op.g.ints(...around(() => 1))]);
+    const placed = op.g.op('Reshape', [
+      flat,
+      vector(
+        op,
+        around(() => 1),
+      ),
+    ]);
     const everywhere = op.g.op('Expand', [placed, op.g.op('Shape', [rows])]);
     const attributes = { axis, reduction: 'add' };
     return [carried(adjoint, op.g.op('ScatterElements', [zerosLike(op, x), everywhere, rows], attributes))];
