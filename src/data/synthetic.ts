@@ -13,19 +13,24 @@ import { filled, meaningOf } from './feeds.ts';
  * token types of zero, positions 0 … s−1, other integers 0, other booleans 1, other floats uniform in [−1, 1).
  * The same seed gives the same feeds.
  *
- * Free dimensions: those named after the past of a cache are 0; those named after a batch are `batch`, after a
- * sequence `sequence`; of the rest the first axis is `batch`, the second `sequence`.
+ * Free dimensions: those named after the past of a cache are `past` (0 when left out); those named after a batch are
+ * `batch`, after a sequence `sequence`, after a sum of these that sum; of the rest the first axis is `batch`, the second
+ * `sequence`.
  * @throws InputError for a free dimension that none of this covers, and for inputs that are not numbers.
  */
 export function syntheticFeeds(
   inputs: readonly ValueInfo[],
-  { batch, sequence }: { readonly batch: number; readonly sequence: number },
+  {
+    batch,
+    sequence,
+    past = 0,
+  }: { readonly batch: number; readonly sequence: number; readonly past?: number },
   { vocabulary, seed }: { readonly vocabulary: number; readonly seed: number },
 ): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   const next = random(seed);
   for (const input of inputs) {
-    const shape = boundShape(input, batch, sequence);
+    const shape = boundShape(input, batch, sequence, past);
     const meaning = meaningOf(input.name);
     const isFloat = input.type?.includes('float') === true;
     const value = {
@@ -40,7 +45,7 @@ export function syntheticFeeds(
   return feeds;
 }
 
-function boundShape({ name, shape }: ValueInfo, batch: number, sequence: number): number[] {
+function boundShape({ name, shape }: ValueInfo, batch: number, sequence: number, past: number): number[] {
   if (shape === undefined) {
     if (meaningOf(name) !== undefined) return [batch, sequence];
     throw new InputError(
@@ -49,11 +54,14 @@ function boundShape({ name, shape }: ValueInfo, batch: number, sequence: number)
   }
   return shape.map((dim, axis) => {
     if (typeof dim === 'number') return dim;
-    const label = dim?.toLowerCase() ?? '';
-    // "past_sequence_length + sequence_length": nothing and the sequence.
-    if (label.includes('past') && !label.includes('+')) return 0;
-    if (label.includes('batch')) return batch;
-    if (/seq|length/.test(label)) return sequence;
+    // "past_sequence_length + sequence_length" is both, "past_sequence_length + 1" one more.
+    const terms = (dim?.toLowerCase() ?? '').split('+').map((label) => {
+      if (/^\s*\d+\s*$/.test(label)) return Number(label);
+      if (label.includes('past')) return past;
+      if (label.includes('batch')) return batch;
+      return /seq|length/.test(label) ? sequence : undefined;
+    });
+    if (terms.every((term) => term !== undefined)) return terms.reduce((sum, term) => sum + term, 0);
     if (axis < 2) return axis === 0 ? batch : sequence;
     throw new InputError(
       `model: dimension ${axis} ("${dim ?? '?'}") of the input "${name}" is free and neither a batch nor a sequence, so the input cannot be made up. Export the model with that dimension fixed.`,

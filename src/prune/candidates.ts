@@ -54,8 +54,9 @@ export async function openCandidates(
     const feeds: Record<string, Tensor> = {};
     for (const { name, block: owner, initializer, stored, axis, indices } of parametric.parameters) {
       if (owner !== block.id) continue;
-      if (initializer === block.consumer.weight) feeds[name] = weights.weight;
-      else if (initializer === block.consumer.bias && axis === -1) feeds[name] = weights.bias!;
+      if (initializer === block.consumer.weight)
+        feeds[name] = axis === -1 ? fullWeight(block, databases[b], level) : weights.weight;
+      else if (axis === -1) feeds[name] = weights.bias ?? stored.tensor();
       else feeds[name] = take(stored.tensor(), axis, indices(kept));
     }
     cache.set(key, feeds);
@@ -109,20 +110,11 @@ export function solution(
   for (const [b, block] of analysis.blocks.entries()) {
     const { kept, structures } = databases[b].levels[assignment[b]];
     if (kept === block.structures) continue;
-    const { rows, cols, axis } = block.consumer;
-    const { wt, bias } = databases[b].weights(assignment[b]);
-    const full = new Float32Array(cols * rows);
-    const columns = structures.flatMap((s) => block.columns[s]).sort((a, c) => a - c);
-    for (const [from, to] of columns.entries()) {
-      full.set(wt.subarray(from * rows, (from + 1) * rows), to * rows);
-    }
-    const weight =
-      axis === 0
-        ? tensor('float32', [cols, rows], full)
-        : tensor('float32', [rows, cols], transpose(full, cols, rows));
+    const { bias } = databases[b].weights(assignment[b]);
+    const weight = fullWeight(block, databases[b], assignment[b]);
     weights.set(
       block.id,
-      bias === undefined ? { weight } : { weight, bias: tensor('float32', [rows], bias) },
+      bias === undefined ? { weight } : { weight, bias: tensor('float32', [block.consumer.rows], bias) },
     );
     const stays = new Set(structures);
     removal.set(
@@ -131,6 +123,20 @@ export function solution(
     );
   }
   return { weights, removal };
+}
+
+/** The consuming matrix of a level at full size, as the graph stores it: zeros where structures are gone. */
+function fullWeight(block: Block, database: BlockLevels, level: number): Tensor {
+  const { rows, cols, axis } = block.consumer;
+  const { wt } = database.weights(level);
+  const full = new Float32Array(cols * rows);
+  const columns = database.levels[level].structures.flatMap((s) => block.columns[s]).sort((a, c) => a - c);
+  for (const [from, to] of columns.entries()) {
+    full.set(wt.subarray(from * rows, (from + 1) * rows), to * rows);
+  }
+  return axis === 0
+    ? tensor('float32', [cols, rows], full)
+    : tensor('float32', [rows, cols], transpose(full, cols, rows));
 }
 
 /** [rows, cols] → [cols, rows]. */

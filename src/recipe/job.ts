@@ -20,7 +20,7 @@ import { validateModel } from '../onnx/validate.ts';
 import { storedTensors } from '../onnx/walk.ts';
 import type { Progress } from '../progress.ts';
 import { chooseProvider } from '../runtime/choose.ts';
-import { fingerprint, type Hardware } from '../runtime/hardware.ts';
+import { type Conditions, currentConditions, fingerprint, type Hardware } from '../runtime/hardware.ts';
 import type { Provider, SessionOptions } from '../runtime/session.ts';
 import { type Analysis, analyse } from '../structure/analyse.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -45,6 +45,8 @@ export interface OpenedModel {
 
 export interface Machine {
   readonly hardware: Hardware;
+  /** Before anything of ours ran on it. */
+  readonly conditions: Conditions;
   readonly session: SessionOptions & { readonly provider: Provider };
 }
 
@@ -98,16 +100,24 @@ export async function openMachine(
   { provider: wanted, threads }: Pick<Config, 'provider' | 'threads'>,
   progress: Progress,
 ): Promise<Machine> {
+  const conditions = await currentConditions();
+  for (const sentence of conditions.noise) progress.warn(sentence);
   const { provider, why } = await chooseProvider(wanted);
   if (wanted === 'auto') progress.say(`Provider ${provider}: ${why}`);
   const hardware = await fingerprint(provider);
-  return { hardware, session: { provider, ...(threads > 0 ? { threads } : {}) } };
+  return { hardware, conditions, session: { provider, ...(threads > 0 ? { threads } : {}) } };
 }
 
 /** One batch at the shape that speed is promised for. */
 export function timingFeeds(
   { inputs, vocabulary }: OpenedModel,
-  { shape, search }: { readonly shape: Config['shape']; readonly search: { readonly seed: number } },
+  {
+    shape,
+    search,
+  }: {
+    readonly shape: Config['shape'] & { readonly past?: number };
+    readonly search: { readonly seed: number };
+  },
 ): Record<string, Tensor> {
   return syntheticFeeds(inputs, shape, { vocabulary, seed: search.seed });
 }

@@ -30,8 +30,9 @@ import {
 } from './axes.ts';
 import type { Block, Refusal } from './block.ts';
 import { type Contraction, findBlocks, type Site } from './blocks.ts';
-import { type Operation, opaque } from './rules/operation.ts';
-import { isElementwise, ruleOf } from './rules.ts';
+import { flatten, nest } from './branches.ts';
+import { follow, type Operation } from './rules/operation.ts';
+import { ruleOf, takesSlices } from './rules.ts';
 import { evaluateShape, type ShapeValue, shapeValueOf } from './shape-values.ts';
 
 /** An integer vector that holds sizes: what its items must be after a cut. */
@@ -67,7 +68,8 @@ export const nodeKey = (node: Node): string => node.outputs.find((output) => out
 export const operandKey = (node: Node, input: number): string => `${input} ${nodeKey(node)}`;
 
 /** Finds what can be removed from a model, and what cannot and why. Reads no weights. */
-export function analyse(model: Model): Analysis {
+export function analyse(given: Model): Analysis {
+  const model = flatten(given);
   const facts = factsOf(model.graph);
   const named = new Map<string, Atom>();
   const values = new Map<string, Axes>();
@@ -115,7 +117,7 @@ export function analyse(model: Model): Analysis {
       mix() {},
       target() {},
     };
-    return (ruleOf(maker) ?? opaque)(inert)[maker.outputs.indexOf(name)];
+    return follow(inert, ruleOf(maker)).outputs[maker.outputs.indexOf(name)];
   };
 
   const operand = (node: Node, input: number): Axes | undefined => {
@@ -128,7 +130,7 @@ export function analyse(model: Model): Analysis {
     }
     const own = values.get(name);
     const reads = facts.tableReads.get(name) ?? 0;
-    if (!own || reads === 0 || !isElementwise(ruleOf(node))) return own;
+    if (!own || reads === 0 || !takesSlices(node, input)) return own;
     // A table beside scores that several layers read, or that must keep its shape: each reader takes the slices it
     // needs, so that a cut of one is none of another's. The last axis is features or positions, never heads.
     const fresh = own.map((one, i) => {
@@ -178,10 +180,13 @@ export function analyse(model: Model): Analysis {
         const [side] = sides;
         const order = leaf.order ?? [0, 1];
         if (order.length !== 2 || axes(side.input)!.length !== 2) return stop(a, 'sums over it');
-        const input = side === one ? other.input : one.input;
+        const read = side === one ? other : one;
+        if (!/float/.test(leaf.type)) stop(a, `holds its matrix as ${leaf.type}: prune first, then quantize`);
+        else if (read.at !== axes(read.input)!.length - 1)
+          stop(a, 'sums over it though it is not the last axis');
         contractions.push({
           node,
-          input,
+          input: read.input,
           weightInput: side.input,
           weight: leaf.name,
           axis: order[side.at] as 0 | 1,
@@ -205,8 +210,6 @@ export function analyse(model: Model): Analysis {
     const own = input.shape?.map(dimension);
     if (!own || model.graph.initializers.has(input.name)) continue;
     values.set(input.name, own);
-    for (const one of own)
-      freeze(one, { at: `"${input.name}"`, what: 'is an input of the model and keeps its shape' });
   }
   for (const name of facts.constants) {
     const stored = facts.stored(name);
@@ -220,28 +223,24 @@ export function analyse(model: Model): Analysis {
   for (const node of model.graph.nodes) {
     const op = operation(node, (input) => operand(node, input));
     const rule = ruleOf(node);
-    const outputs = facts.constants.has(nodeKey(node)) ? [] : (rule ?? opaque)(op);
-    const lost = outputs.every((one) => one === undefined) && outputs.length > 0;
-    const read = node.inputs.every((name) => name === '' || values.has(name) || facts.constants.has(name));
-    if (!unfollowed.has(node.opType) && (!rule || (lost && read)) && facts.isWeighty(node)) {
-      const why = rule ? 'here cannot be told before it runs' : 'is not known';
-      const reason = `What ${node.opType} does to axes ${why}, so whatever it reads stays whole.`;
-      unfollowed.set(node.opType, { at: describeNode(node), reason });
+    const isConstant = facts.constants.has(nodeKey(node));
+    const { outputs, why } = isConstant ? { outputs: [] } : follow(op, rule);
+    const reason = why ? `${node.opType} ${why}` : `What ${node.opType} does to axes is not known`;
+    if ((why || !rule) && !unfollowed.has(reason) && facts.isWeighty(node)) {
+      const stays = `${reason}, so whatever it reads stays whole.`;
+      unfollowed.set(reason, { at: describeNode(node), reason: stays });
     }
     node.outputs.forEach((name, i) => {
       if (name !== '' && outputs[i]) values.set(name, outputs[i]);
     });
-    const real = node.inputs.some((input) => fractions.has(input));
+    // How many slices there are is a whole number, whatever they hold.
+    const counts = node.opType === 'Shape' || node.opType === 'Size';
+    const real = !counts && node.inputs.some((input) => fractions.has(input));
     const floating = node.opType === 'Cast' ? [1, 10, 11, 16].includes(intAttribute(node, 'to', 0)) : real;
     if (floating) fractions.add(nodeKey(node));
     const value = node.opType === 'Constant' ? undefined : evaluateShape(op, !real);
     if (value) shapes.set(nodeKey(node), value);
     freezeCaptured(node, (name) => values.get(name));
-  }
-  for (const { name } of model.graph.outputs) {
-    for (const one of values.get(name) ?? []) {
-      freeze(one, { at: `"${name}"`, what: 'is an output of the model and keeps its shape' });
-    }
   }
   const found = findBlocks(model.graph, {
     values,
@@ -258,7 +257,7 @@ export function analyse(model: Model): Analysis {
   const refused = [...unfollowed.values(), ...found.refused];
   let types: ReturnType<typeof inferShapes> | undefined;
   const typeOf = (value: string) => {
-    types ??= inferShapes(model);
+    types ??= inferShapes(nest(model));
     return types.get(value)?.type;
   };
   return { ...found, refused, values, operands, targets, tokenInputs, typeOf };
@@ -285,7 +284,7 @@ export function calibrationPoint(analysis: Analysis, blockId: string): Calibrati
   return { input, maskLayout: undefined };
 }
 
-/** The bodies of If, Loop and Scan are not followed: what they read stays. */
+/** The bodies of Loop and Scan are not followed: what they read stays. */
 function freezeCaptured(node: Node, axesOf: (name: string) => Axes | undefined): void {
   forEachRead(node, (name, reader) => {
     if (reader === node) return;
@@ -294,8 +293,8 @@ function freezeCaptured(node: Node, axesOf: (name: string) => Axes | undefined):
 }
 
 /** Operators that only change how a constant lies: a slice of their result is a slice of what they read. */
-export const layout = new Set(['Identity', 'Cast', 'Transpose']);
-const weighted = new Set(['MatMul', 'Gemm', 'Einsum', 'Conv', 'FusedMatMul', 'Attention']);
+export const layout = new Set(['Identity', 'Cast', 'Transpose', 'QuantizeLinear', 'DequantizeLinear']);
+const weighted = /MatMul|Gemm|Conv|Einsum|Attention/;
 
 /** What is known before any axis is: what is constant, and which values are computed from activations. */
 function factsOf(graph: Graph) {
@@ -314,10 +313,10 @@ function factsOf(graph: Graph) {
     }
     // A shape is decided by the inputs' shapes alone.
     const active = node.opType !== 'Shape' && inputs.some((name) => activations.has(name));
-    const weighs = weighted.has(node.opType) && inputs.some((name) => constants.has(name));
+    const weighs = weighted.test(node.opType) && inputs.some((name) => constants.has(name));
     if (active || weighs) for (const output of node.outputs) activations.add(output);
-    if (!active || !isElementwise(ruleOf(node))) continue;
-    for (const name of new Set(inputs)) {
+    if (!active) continue;
+    for (const name of new Set(node.inputs.filter((_, input) => takesSlices(node, input)))) {
       if (!activations.has(name)) tableReads.set(name, (tableReads.get(name) ?? 0) + 1);
     }
   }
@@ -341,8 +340,8 @@ function factsOf(graph: Graph) {
     },
     /** How many operators pair a value that no activation decides with one that is decided by some. */
     tableReads,
-    /** The float initializer behind a constant, and, where it is transposed on the way, its axes' order. */
-    leaf(name: string): { name: string; order?: readonly number[] } | undefined {
+    /** The initializer behind a constant, and, where it is transposed on the way, its axes' order. */
+    leaf(name: string): { name: string; type: ElementType; order?: readonly number[] } | undefined {
       let order: readonly number[] | undefined;
       let at = name;
       for (let maker = producers.get(at); maker && layout.has(maker.opType); maker = producers.get(at)) {
@@ -354,8 +353,8 @@ function factsOf(graph: Graph) {
         at = maker.inputs[0];
       }
       const tensor = graph.initializers.get(at);
-      if (!tensor || !/float/.test(tensor.type)) return undefined;
-      return order ? { name: at, order } : { name: at };
+      if (!tensor) return undefined;
+      return { name: at, type: tensor.type, ...(order && { order }) };
     },
   };
 }

@@ -226,6 +226,8 @@ export function unify(a: Axis, b: Axis): boolean {
 export interface Extent {
   readonly times: number;
   readonly symbols: readonly Atom[];
+  /** The axis whose extent it is, where it is one's: it tells the order of the factors. */
+  readonly of?: Axis;
 }
 
 export function extentOf(of: Axis): Extent {
@@ -233,6 +235,7 @@ export function extentOf(of: Axis): Extent {
   return {
     times: all.reduce((product, atom) => product * (atom.size ?? 1), 1),
     symbols: all.filter((atom) => atom.size === undefined),
+    of,
   };
 }
 
@@ -267,13 +270,16 @@ function takeOff(from: readonly Atom[], { times, symbols }: Extent, end: 'front'
 
 /**
  * Row-major regrouping: the same slices in the same order under other boundaries. Matches target dimensions from the
- * front and from the back; the one that is left, if any, is what remains.
+ * front and from the back: what matches is proven, whatever lies between.
  * @param dims undefined for a dimension that is not known
- * @returns undefined when more than one dimension stays open
+ * @returns the matched dimensions, the others undefined, and the factors that are left for those
  */
-export function regroup(axes: Axes, dims: readonly (Extent | undefined)[]): Axes | undefined {
+export function matchEnds(
+  axes: Axes,
+  dims: readonly (Extent | undefined)[],
+): { readonly matched: readonly (Axis | undefined)[]; readonly rest: Axis } {
   let rest: readonly Atom[] = axes.flatMap(factors);
-  const out: Axis[] = new Array(dims.length);
+  const matched: (Axis | undefined)[] = dims.map(() => undefined);
   let [low, high] = [0, dims.length];
   for (const end of ['front', 'back'] as const) {
     while (low < high) {
@@ -281,15 +287,21 @@ export function regroup(axes: Axes, dims: readonly (Extent | undefined)[]): Axes
       const extent = dims[at];
       const step = extent && takeOff(rest, extent, end);
       if (!step) break;
-      out[at] = step.taken;
+      matched[at] = step.taken;
       rest = step.left;
       if (end === 'front') low++;
       else high--;
     }
   }
-  if (high - low > 1 || (high === low && rest.length > 0)) return undefined;
-  if (high - low === 1) out[low] = rest;
-  return out;
+  return { matched, rest };
+}
+
+/** The same where at most one dimension stays open, which holds what is left; undefined otherwise. */
+export function regroup(axes: Axes, dims: readonly (Extent | undefined)[]): Axes | undefined {
+  const { matched, rest } = matchEnds(axes, dims);
+  const open = matched.filter((one) => one === undefined).length;
+  if (open > 1 || (open === 0 && rest.length > 0)) return undefined;
+  return matched.map((one) => one ?? rest);
 }
 
 /** Evaluates the size of an axis in any arithmetic: `of` gives an atom's new size, or undefined to look inside. */

@@ -8,8 +8,7 @@
 
 /** The matrix that reads a block's structures: y[…, rows] = x[…, cols] · W, W held as `weight`. */
 export interface Consumer {
-  /** Index of the node in `graph.nodes`, and its name for messages. */
-  readonly nodeIndex: number;
+  /** The name of the node, for messages. */
   readonly node: string;
   /** The initializer that holds W (looked up through Identity/Transpose/Cast if the graph has them). */
   readonly weight: string;
@@ -39,6 +38,13 @@ export interface Coupled {
   readonly axis: number;
 }
 
+/** An input or output of the model, and its axis along which structures lie. */
+export interface Cache {
+  readonly name: string;
+  readonly end: 'input' | 'output';
+  readonly axis: number;
+}
+
 export interface Block {
   /** Kind and position, counted per kind in topological order of the consumers: `attention.0`, `mlp.3`. */
   readonly id: string;
@@ -54,6 +60,8 @@ export interface Block {
   readonly consumer: Consumer;
   readonly producers: readonly Producer[];
   readonly coupled: readonly Coupled[];
+  /** Inputs and outputs of the model that hold the structures: the key-value cache. Absent where there are none. */
+  readonly caches?: readonly Cache[];
   /** How many layers the same consuming matrix serves (ALBERT: all of them); 1 as a rule. */
   readonly uses: number;
 }

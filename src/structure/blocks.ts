@@ -5,8 +5,19 @@
  */
 import type { Graph, Node } from '../onnx/model.ts';
 import { describeNode, indexGraph } from '../onnx/walk.ts';
-import { type Atom, type Axes, type Axis, factors, keptSlices, leaves, sizeOfAxis, unify } from './axes.ts';
-import type { Block, Consumer, Coupled, Refusal } from './block.ts';
+import {
+  type Atom,
+  type Axes,
+  type Axis,
+  factors,
+  keptSlices,
+  leaves,
+  type Reason,
+  sizeOfAxis,
+  unify,
+} from './axes.ts';
+import type { Block, Cache, Consumer, Coupled, Refusal } from './block.ts';
+import { runTogether } from './branches.ts';
 
 /** A sum of an activation's axis against a constant matrix. */
 export interface Contraction {
@@ -33,12 +44,12 @@ interface Found {
   readonly contractions: readonly Contraction[];
   readonly batched: readonly Axis[];
   readonly mixed: readonly Axis[];
-  readonly biasOf: (name: string) => { readonly name: string } | undefined;
+  readonly biasOf: (name: string) => { readonly name: string; readonly type: string } | undefined;
 }
 
 export function findBlocks(graph: Graph, found: Found) {
   const byWeight = Map.groupBy(found.contractions, ({ weight, axis }) => `${axis} ${weight}`);
-  // A matrix that serves several layers ties them: one keep-set for all.
+  // A matrix that serves several layers, or both branches of an If, ties them: one keep-set for all.
   for (const [first, ...others] of byWeight.values()) {
     for (const other of others) unify(first.contracted, other.contracted);
   }
@@ -49,80 +60,82 @@ export function findBlocks(graph: Graph, found: Found) {
     for (const atom of leaves(contracted)) readers.set(atom, (readers.get(atom) ?? new Set()).add(matrix));
   }
   const uses = usesByAtom(graph, found);
+  const ends = endsByAtom(graph, found, batched);
   const blocks: Block[] = [];
   const sites = new Map<string, Site>();
   const refused = new Map<Atom, Refusal>();
   const index = indexGraph(graph);
-  const nodeIndex = new Map(graph.nodes.map((node, i) => [node, i]));
 
-  const ends = (infos: readonly { readonly name: string }[]) =>
-    new Set(infos.flatMap(({ name }) => (found.values.get(name) ?? []).flatMap(leaves)));
-  const [inputs, outputs] = [ends(graph.inputs), ends(graph.outputs)];
+  /** Heads may lie along inputs and outputs, which keep their shapes by other means (`caches.ts`); nothing else may. */
+  const frozen = (atom: Atom): Reason | undefined => {
+    const fixed = ends.get(atom)?.find(({ whole }) => !whole || !batched.has(atom));
+    const what = `is an ${fixed?.end} of the model and keeps its shape`;
+    return atom.frozen ?? (fixed && { at: `"${fixed.name}"`, what });
+  };
+  const isAt = (end: Cache['end']) => (atom: Atom) => ends.get(atom)?.some((one) => one.end === end) ?? false;
   /** A module adds to the stream that it reads, or is the whole model. */
   const isBypassed = (reads: Axis, rows: Axis) => {
     const [from, to] = [leaves(reads), leaves(rows)];
-    if (from.some((atom) => to.includes(atom))) return true;
-    return from.some((atom) => inputs.has(atom)) && to.some((atom) => outputs.has(atom));
+    return from.some((atom) => to.includes(atom)) || (from.some(isAt('input')) && to.some(isAt('output')));
   };
 
   for (const [matrix, consumers] of byWeight) {
     const [{ node, contracted, rows }] = consumers;
+    const here = describeNode(node);
     const parts = factors(contracted);
     const structured = parts.some((atom) => batched.has(atom));
     const eligible = parts.filter((atom) => (structured ? batched.has(atom) : !mixed.has(atom)));
-    const refuse = (atom: Atom | undefined, at: string, why: string) => {
-      if (!atom || refused.has(atom)) return;
-      const of = `The axis of ${sizeOfAxis(contracted)} that ${describeNode(node)} reads`;
+    const refuse = (atom: Atom, at: string, why: string) => {
+      if (refused.has(atom)) return;
+      const of = `The axis of ${sizeOfAxis(contracted)} that ${here} reads`;
       refused.set(atom, { at, reason: `${of} cannot be cut: ${why}.` });
     };
     const produce = (atom: Atom) => (uses.get(atom)?.producers ?? []).filter(({ key }) => key !== matrix);
     // Of a group's heads and their repetitions, the head is what more matrices produce.
-    const candidates = eligible
-      .filter((one) => !one.parts && produce(one).length > 0 && (structured || !one.frozen))
+    const [atom] = eligible
+      .filter((one) => !one.parts && produce(one).length > 0 && (structured || !frozen(one)))
       .toSorted((one, other) => produce(other).length - produce(one).length);
-    const [atom] = candidates;
-    if (!atom || atom.frozen) {
-      const stuck = [atom, ...eligible, ...parts].find((one) => one?.frozen);
-      if (stuck?.frozen) refuse(stuck, stuck.frozen.at, `${stuck.frozen.at} ${stuck.frozen.what}`);
-      else if (parts.some((one) => one.parts)) refuse(parts[0], describeNode(node), 'it joins several axes');
+    if (!atom || frozen(atom)) {
+      const stuck = [...(atom ? [atom] : []), ...eligible, ...parts].find(frozen);
+      const reason = stuck && frozen(stuck);
+      if (reason) refuse(stuck, reason.at, `${reason.at} ${reason.what}`);
+      else if (parts.some((one) => one.parts)) refuse(parts[0], here, 'it joins several axes');
       continue;
     }
     const producers = produce(atom);
-    const here = describeNode(node);
-    if (readers.get(atom)!.size > 1) {
-      refuse(atom, here, 'more than one matrix reads it');
-      continue;
-    }
-    if (leaves(rows).includes(atom)) {
-      refuse(atom, here, 'the same matrix produces it');
-      continue;
-    }
-    if (!producers.some(({ reads }) => isBypassed(reads, rows))) {
-      refuse(
-        atom,
-        here,
-        'what it makes does not go back to where its producers read, so the module has no bypass',
-      );
+    const why =
+      readers.get(atom)!.size > 1
+        ? 'more than one matrix reads it'
+        : leaves(rows).includes(atom)
+          ? 'the same matrix produces it'
+          : !producers.some(({ reads }) => isBypassed(reads, rows))
+            ? 'what it makes does not go back to where its producers read, so the module has no bypass'
+            : undefined;
+    if (why) {
+      refuse(atom, here, why);
       continue;
     }
     const kind = batched.has(atom) ? 'attention' : 'mlp';
     const id = `${kind}.${blocks.filter((block) => block.kind === kind).length}`;
     const columns = columnsOf(contracted, atom);
-    const first = consumers[0];
-    const bias = biasOf(first, index.uses, found);
+    const together = runTogether(
+      graph,
+      consumers.map((one) => one.node),
+    );
+    const bias = biasOf(consumers[0], index.uses, found);
     const consumer: Consumer = {
-      nodeIndex: nodeIndex.get(node)!,
-      node: node.name || describeNode(node),
-      weight: first.weight,
-      axis: first.axis,
+      node: node.name || here,
+      weight: consumers[0].weight,
+      axis: consumers[0].axis,
       rows: sizeOfAxis(rows)!,
       cols: sizeOfAxis(contracted)!,
-      input: node.inputs[first.input],
+      input: node.inputs[consumers[0].input],
       output: node.outputs[0],
       ...(bias && { bias }),
     };
     const queryHeads = parts.filter((one) => one !== atom && batched.has(one));
     const perStructure = queryHeads.reduce((product, one) => product * one.size!, 1);
+    const caches = ends.get(atom)?.map(({ name, end, axis }) => ({ name, end, axis }));
     blocks.push({
       id,
       kind,
@@ -138,11 +151,31 @@ export function findBlocks(graph: Graph, found: Found) {
         axis,
       })),
       coupled: uses.get(atom)!.coupled,
-      uses: consumers.length,
+      ...(caches && { caches }),
+      uses: together,
     });
     sites.set(id, { atom, consumers });
   }
   return { blocks, refused: [...refused.values()], sites };
+}
+
+/**
+ * By atom: the model's inputs and outputs that hold it, and whether those can stay as they are when it is cut: an input
+ * of which slices are read, an output that counts heads.
+ */
+function endsByAtom(graph: Graph, { values }: Found, batched: ReadonlySet<Atom>) {
+  const all = new Map<Atom, (Cache & { readonly whole: boolean })[]>();
+  for (const end of ['input', 'output'] as const) {
+    for (const { name } of end === 'input' ? graph.inputs : graph.outputs) {
+      (values.get(name) ?? []).forEach((one, axis) => {
+        const counts = end === 'input' || factors(one).every((atom) => batched.has(atom));
+        const whole = counts && sizeOfAxis(one) !== undefined;
+        for (const atom of new Set(leaves(one)))
+          all.set(atom, [...(all.get(atom) ?? []), { name, end, axis, whole }]);
+      });
+    }
+  }
+  return all;
 }
 
 /** Columns of the contracted axis that each structure owns. */
@@ -203,7 +236,8 @@ function biasOf(
   const vector = (owner: Node, input: number) => {
     const axes = found.operands.get(`${input} ${owner.outputs[0]}`);
     if (axes?.length !== 1 || sizeOfAxis(axes[0]) !== sizeOfAxis(rows)) return undefined;
-    return found.biasOf(owner.inputs[input])?.name;
+    const leaf = found.biasOf(owner.inputs[input]);
+    return leaf && /float/.test(leaf.type) ? leaf.name : undefined;
   };
   if (node.opType === 'Gemm') return vector(node, 2);
   const [next, ...others] = uses(node.outputs[0]);

@@ -3,13 +3,13 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { cloneNode, freshNames, insertNodes, newNode, removeDeadNodes } from '../onnx/edit.ts';
+import { cloneNode, freshNames, removeDeadNodes } from '../onnx/edit.ts';
 import type { Attribute, Dim, Graph, Model, Node, StoredTensor, ValueInfo } from '../onnx/model.ts';
-import { storedTensor } from '../onnx/stored.ts';
 import { indexGraph, intAttribute } from '../onnx/walk.ts';
-import { tensor } from '../tensor/tensor.ts';
 import { type Analysis, operandKey } from './analyse.ts';
-import { type Atom, type Axes, type Axis, factors, leaves, sameAxis, sizeOfAxis } from './axes.ts';
+import { type Atom, type Axes, type Axis, factors, leaves, sizeOfAxis } from './axes.ts';
+import { flatten, nest } from './branches.ts';
+import { draftOf, shapeOf } from './draft.ts';
 
 export interface Extract {
   readonly model: Model;
@@ -22,11 +22,12 @@ export interface Extract {
  * The block between the activations that its producers read and its consuming matrix' result, bias included.
  * Whatever value without a cut axis enters is an input; shape arithmetic is cloned.
  */
-export function extract(model: Model, analysis: Analysis, blockId: string): Extract {
+export function extract(given: Model, analysis: Analysis, blockId: string): Extract {
+  const model = flatten(given);
   const { atom, consumers } = analysis.sites.get(blockId)!;
   const { bias } = analysis.blocks.find(({ id }) => id === blockId)!.consumer;
   const index = indexGraph(model.graph);
-  const last = consumers[0].node;
+  const last = index.producer(consumers[0].node.outputs[0])!.node;
   const next = index.uses(last.outputs[0])[0]?.node;
   const biased = bias !== undefined && last.opType !== 'Gemm' && next?.opType === 'Add' ? next : undefined;
   const output = (biased ?? last).outputs[0];
@@ -90,12 +91,26 @@ export function extract(model: Model, analysis: Analysis, blockId: string): Extr
     outputs: [],
     valueInfo: new Map(),
   };
-  const fresh = freshNames(model.graph);
-  const extra: Node[] = [];
+  const { irVersion, opsets, functions } = model;
+  const alone: Model = {
+    irVersion,
+    opsets: new Map(opsets),
+    functions: [...functions],
+    metadata: new Map(),
+    graph,
+  };
+  const draft = draftOf(alone, freshNames(model.graph));
+  // The shape of a value outside the block, from values that enter it: their dimensions are the same atoms.
   for (const node of shapesOf) {
-    const rebuilt = shapeFrom(node, analysis, boundary, graph, fresh);
-    if (!rebuilt) boundary.add(node.inputs[0]);
-    extra.push(...(rebuilt ?? [cloneNode(node)]));
+    const all = analysis.values.get(node.inputs[0])!;
+    const axes = all.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', all.length));
+    const shape = boundary.has(node.inputs[0])
+      ? undefined
+      : shapeOf(draft, axes, [...boundary], analysis.values, { output: node.outputs[0] });
+    if (shape === undefined) {
+      boundary.add(node.inputs[0]);
+      draft.added.push(cloneNode(node));
+    }
   }
   // Dimensions that are the same in the whole model have one name here: analysis needs to know that they are.
   const dims = new Map<Atom, string>();
@@ -113,53 +128,9 @@ export function extract(model: Model, analysis: Analysis, blockId: string): Extr
   const order = [...boundary].toSorted((a, b) => Number(isFloat(b)) - Number(isFloat(a)));
   graph.inputs = order.map(declare);
   graph.outputs = [declare(output)];
-  insertNodes(graph, extra, new Set(boundary));
+  draft.settle();
   removeDeadNodes(graph);
-  const { irVersion, opsets, functions } = model;
-  const alone = { irVersion, opsets: new Map(opsets), functions: [...functions], metadata: new Map(), graph };
-  return { model: alone, inputs: order, output };
-}
-
-/** The shape of a value outside the block, from values that enter it: their dimensions are the same atoms. */
-function shapeFrom(
-  node: Node,
-  analysis: Analysis,
-  boundary: ReadonlySet<string>,
-  graph: Graph,
-  fresh: (hint: string) => string,
-): Node[] | undefined {
-  const [from] = node.inputs;
-  if (boundary.has(from)) return [cloneNode(node)];
-  const all = analysis.values.get(from)!;
-  const axes = all.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', all.length));
-  const ints = (value: number) => {
-    const name = fresh('dimension');
-    graph.initializers.set(name, storedTensor(tensor('int64', [1], BigInt64Array.of(BigInt(value)))));
-    return name;
-  };
-  const nodes: Node[] = [];
-  const parts: string[] = [];
-  for (const one of axes) {
-    const size = sizeOfAxis(one);
-    if (size !== undefined) {
-      parts.push(ints(size));
-      continue;
-    }
-    const places = [...boundary].flatMap((name) =>
-      (analysis.values.get(name) ?? []).flatMap((other, i) => (sameAxis(one, other) ? [{ name, i }] : [])),
-    );
-    // The value that tells most of the dimensions tells them all alike.
-    const told = (name: string) =>
-      axes.filter((wanted) => analysis.values.get(name)!.some((other) => sameAxis(wanted, other))).length;
-    const [place] = places.toSorted((a, b) => told(b.name) - told(a.name));
-    if (!place) return undefined;
-    const [shape, item] = [fresh('shape'), fresh('dimension')];
-    nodes.push(newNode('Shape', [place.name], [shape]));
-    nodes.push(newNode('Slice', [shape, ints(place.i), ints(place.i + 1)], [item]));
-    parts.push(item);
-  }
-  nodes.push(newNode('Concat', parts, [node.outputs[0]], [['axis', { kind: 'int', value: 0n }]]));
-  return nodes;
+  return { model: nest(alone), inputs: order, output };
 }
 
 /**

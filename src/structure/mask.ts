@@ -10,16 +10,17 @@ import { clear } from '../tensor/slice.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type Analysis, layout } from './analyse.ts';
 import { type Removal, removedStructures } from './block.ts';
+import { flatten, nest } from './branches.ts';
 
 /** The model with the consuming matrices' columns of removed structures at zero. A cut model must equal it. */
 export function mask(model: Model, analysis: Analysis, removal: Removal): Model {
-  let result = model;
+  const result = flatten(cloneModel(model));
   for (const [id, gone] of removedStructures(analysis.blocks, removal)) {
     const { columns } = analysis.blocks.find((block) => block.id === id)!;
     const zero = [...gone].flatMap((structure) => columns[structure]);
-    result = editConsumers(result, analysis, id, (weight, axis) => clear(weight, axis, zero));
+    editConsumers(result, analysis, id, (weight, axis) => clear(weight, axis, zero));
   }
-  return result;
+  return nest(result);
 }
 
 /** The model with other consuming matrices, and biases: full size, in the stored orientation. */
@@ -28,16 +29,14 @@ export function replaceConsumers(
   analysis: Analysis,
   weights: ReadonlyMap<string, { readonly weight: Tensor; readonly bias?: Tensor }>,
 ): Model {
-  let result = model;
-  for (const [id, { weight, bias }] of weights) {
-    result = editConsumers(result, analysis, id, () => weight, bias);
-  }
-  return result;
+  const result = flatten(cloneModel(model));
+  for (const [id, { weight, bias }] of weights) editConsumers(result, analysis, id, () => weight, bias);
+  return nest(result);
 }
 
 /**
- * Changes a block's consuming matrix wherever the block reads it, copy-on-write: other readers of the same
- * initializer keep what they have.
+ * Changes a block's consuming matrix in a flat model wherever the block reads it, copy-on-write: other readers of the
+ * same initializer keep what they have.
  */
 export function editConsumers(
   model: Model,
@@ -45,17 +44,22 @@ export function editConsumers(
   id: string,
   edit: (weight: Tensor, axis: 0 | 1) => Tensor,
   bias?: Tensor,
-): Model {
-  const result = cloneModel(model);
-  const { consumers } = analysis.sites.get(id)!;
-  const { consumer } = analysis.blocks.find((block) => block.id === id)!;
-  const nodes = new Map(result.graph.nodes.map((node) => [node.outputs[0], node]));
-  const readers = consumers.map((one) => ({ node: nodes.get(one.node.outputs[0])!, input: one.weightInput }));
-  const stored = leafOf(result, readers[0]);
-  replaceLeaf(result, readers, edit(result.graph.initializers.get(stored)!.tensor(), consumer.axis));
-  const biased = bias && biasReaders(result, analysis, id);
-  if (biased && biased.length > 0) replaceLeaf(result, biased, bias);
-  return result;
+): void {
+  const { axis } = analysis.blocks.find((block) => block.id === id)!.consumer;
+  const readers = weightReaders(model, analysis, id);
+  const stored = model.graph.initializers.get(leafOf(model, readers[0]))!;
+  replaceLeaf(model, readers, edit(stored.tensor(), axis));
+  const biased = bias && biasReaders(model, analysis, id);
+  if (biased && biased.length > 0) replaceLeaf(model, biased, bias);
+}
+
+/** Where a flat model reads a block's consuming matrix. */
+export function weightReaders(model: Model, analysis: Analysis, id: string): Reader[] {
+  const nodes = new Map(model.graph.nodes.map((node) => [node.outputs[0], node]));
+  return analysis.sites.get(id)!.consumers.map(({ node, weightInput }) => ({
+    node: nodes.get(node.outputs[0])!,
+    input: weightInput,
+  }));
 }
 
 /** Where a block's output bias is read: at the consuming node itself, or at the next one. */
@@ -108,8 +112,14 @@ function replaceLeaf(model: Model, readers: readonly Reader[], value: Tensor): v
   }
   const name = freshName(graph, leaf);
   graph.initializers.set(name, storedTensor(value));
+  redirect(model, readers, name);
+}
+
+/** Lets readers of a stored tensor read another value instead, through operators of their own like those on the way. */
+export function redirect(model: Model, readers: readonly Reader[], to: string): void {
+  const { graph } = model;
   for (const reader of readers) {
-    let from = name;
+    let from = to;
     for (const step of pathOf(model, reader).path.reverse()) {
       const output = freshName(graph, step.outputs[0]);
       const copy = newNode(step.opType, [from, ...step.inputs.slice(1)], [output], step.attributes);

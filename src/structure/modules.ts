@@ -3,20 +3,14 @@
  * residual addition, which broadcasts it; where there is none, it is expanded to the shape of a value that has the same axes.
  * @module
  */
-import {
-  freshName,
-  insertNodes,
-  newNode,
-  removeDeadNodes,
-  replaceUses,
-  sortTopologically,
-} from '../onnx/edit.ts';
+import { freshName, insertNodes, newNode, removeDeadNodes, replaceUses } from '../onnx/edit.ts';
 import type { Model, Node } from '../onnx/model.ts';
 import { storedTensor } from '../onnx/stored.ts';
 import { floatAttribute, type GraphIndex, indexGraph, type Use } from '../onnx/walk.ts';
-import { zeros } from '../tensor/tensor.ts';
+import { type Tensor, zeros } from '../tensor/tensor.ts';
 import { type Analysis, operandKey } from './analyse.ts';
 import { type Atom, type Axes, leaves, sameAxis, sizeOfAxis } from './axes.ts';
+import { draftOf, sameAxes, shapeOf } from './draft.ts';
 
 /**
  * Takes the consuming matrix that makes `output` out of the model, and with it all that only it needs.
@@ -59,9 +53,6 @@ function onlyUse(index: GraphIndex, value: string): Use | undefined {
   return uses.length === 1 && !index.isOutput(value) && uses[0].owner === uses[0].node ? uses[0] : undefined;
 }
 
-const sameAxes = (a: Axes | undefined, b: Axes | undefined) =>
-  a !== undefined && b !== undefined && a.length === b.length && a.every((one, i) => sameAxis(one, b[i]));
-
 /** The other side of an addition to a value of the same shape. */
 function joins(analysis: Analysis, { axes }: State, { node, position }: Use): string | undefined {
   if (node.opType !== 'Add') return undefined;
@@ -94,7 +85,7 @@ function passes(model: Model, analysis: Analysis, state: State, { node, position
   return true;
 }
 
-/** Writes the vector out in full, in the shape of a value that exists without the module. */
+/** Writes the vector out in full, in the shape that other values tell. */
 function expand(
   model: Model,
   analysis: Analysis,
@@ -103,28 +94,23 @@ function expand(
   { value, axes, bias }: State,
 ): boolean {
   const { graph } = model;
+  const draft = draftOf(model);
   const earlier = graph.nodes.slice(0, graph.nodes.indexOf(consumer)).flatMap((node) => node.outputs);
-  const like = [...earlier.toReversed(), ...graph.inputs.map(({ name }) => name)].find((name) => {
-    const other = analysis.values.get(name);
-    return sameAxes(other, axes) && !other?.flatMap(leaves).includes(atom);
-  });
-  if (like === undefined) return false;
+  const sources = [...graph.inputs.map(({ name }) => name), ...earlier].filter(
+    (name) => !analysis.values.get(name)?.flatMap(leaves).includes(atom),
+  );
+  const shape = shapeOf(draft, axes, sources, analysis.values);
+  if (shape === undefined) return false;
   let vector = bias;
   if (vector === undefined) {
-    const weight = consumer.inputs.map((name) => graph.initializers.get(name)).find((stored) => stored);
-    vector = freshName(graph, `${value}_zero`);
-    const type = (weight?.type ?? 'float32') as 'float32';
+    vector = draft.fresh(`${value}_zero`);
+    const type = (analysis.typeOf(value) ?? 'float32') as Tensor['type'];
     graph.initializers.set(vector, storedTensor(zeros(type, [sizeOfAxis(axes.at(-1)!)!])));
   }
   const maker = graph.nodes.find((node) => node.outputs.includes(value))!;
-  maker.outputs = maker.outputs.map((name) => (name === value ? freshName(graph, `${value}_unused`) : name));
-  const shape = freshName(graph, `${value}_shape`);
-  const expanded = {
-    ...newNode('Expand', [vector, shape], [value]),
-    name: freshName(graph, `${value}_full`),
-  };
-  insertNodes(graph, [newNode('Shape', [like], [shape]), expanded]);
-  sortTopologically(graph);
+  maker.outputs = maker.outputs.map((name) => (name === value ? draft.fresh(`${value}_unused`) : name));
+  draft.op('Expand', [vector, shape], [], value);
+  draft.settle();
   removeDeadNodes(graph);
   return true;
 }

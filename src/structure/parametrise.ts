@@ -9,8 +9,11 @@ import { storedTensor } from '../onnx/stored.ts';
 import { tensor } from '../tensor/tensor.ts';
 import type { Analysis } from './analyse.ts';
 import { type Atom, type Axis, keptSlices, leaves, sizeOfAxis } from './axes.ts';
-import { biasReaders } from './mask.ts';
-import { draftOf, rewrite, settle } from './rewrite.ts';
+import { flatten, nest } from './branches.ts';
+import { holds, keepWhole } from './caches.ts';
+import { draftOf } from './draft.ts';
+import { biasReaders, type Reader, redirect, weightReaders } from './mask.ts';
+import { restate, rewrite } from './rewrite.ts';
 
 export interface Parameter {
   /** The graph input to feed. A tensor that is cut along two axes has two entries of one name: slice by both. */
@@ -19,7 +22,7 @@ export interface Parameter {
   /** The dense model's tensor that is sliced: its name, and the tensor. */
   readonly initializer: string;
   readonly stored: StoredTensor;
-  /** -1 for a bias that is fed whole. */
+  /** -1 for a tensor that is fed whole: a bias, or a consuming matrix whose removed columns are to be zero. */
   readonly axis: number;
   /** The slices to feed when these structures are kept; at least one must be. */
   indices(kept: readonly number[]): number[];
@@ -32,17 +35,19 @@ export interface Parametric {
 
 /**
  * Makes the block weights inputs. Each consuming matrix and its bias are among them, so that refitted ones can be fed.
- * A block whose width some node holds as an attribute has no parameters: it stays dense here.
+ * A block whose width some node holds as an attribute keeps its width: its consuming matrix is fed whole, with zeros
+ * where structures are gone, which gives what the cut gives. Caches go in whole, and come out cut.
  */
 export function parametrise(model: Model, analysis: Analysis): Parametric {
-  const result = cloneModel(model);
+  const result = flatten(cloneModel(model));
   const draft = draftOf(result);
   const fixed = new Set(
     analysis.targets.flatMap(({ where, items, redundant }) =>
       typeof where === 'string' && !redundant ? items.flatMap((item) => item?.flatMap(leaves) ?? []) : [],
     ),
   );
-  const blocks = analysis.blocks.filter(({ id }) => !fixed.has(analysis.sites.get(id)!.atom));
+  const isFixed = (id: string) => fixed.has(analysis.sites.get(id)!.atom);
+  const blocks = analysis.blocks.filter(({ id }) => !isFixed(id));
   const owner = new Map(blocks.map((block) => [analysis.sites.get(block.id)!.atom, block]));
   const counts = new Map<Atom, string>();
   for (const [atom, { id }] of owner) counts.set(atom, draft.fresh(`${id}.kept`));
@@ -56,19 +61,33 @@ export function parametrise(model: Model, analysis: Analysis): Parametric {
     parameters.push({ name, block: owner.get(atom)!.id, initializer, stored, axis, indices });
   };
 
-  for (const { id, consumer } of blocks) {
-    if (consumer.bias === undefined) continue;
-    const readers = biasReaders(result, analysis, id);
-    if (readers.length === 0) continue;
-    const stored = model.graph.initializers.get(consumer.bias)!;
-    const name = draft.fresh(consumer.bias);
+  const addWhole = (block: string, initializer: string, readers: readonly Reader[]) => {
+    if (readers.length === 0) return;
+    const stored = result.graph.initializers.get(initializer)!;
+    const name = draft.fresh(initializer);
     declare(name, stored, stored.shape);
-    for (const { node, input } of readers) node.inputs[input] = name;
-    const indices = () => Array.from({ length: consumer.rows }, (_, i) => i);
-    parameters.push({ name, block: id, initializer: consumer.bias, stored, axis: -1, indices });
+    redirect(result, readers, name);
+    parameters.push({ name, block, initializer, stored, axis: -1, indices: () => [] });
+  };
+  for (const { id, consumer } of analysis.blocks) {
+    if (consumer.bias !== undefined) addWhole(id, consumer.bias, biasReaders(result, analysis, id));
+    if (isFixed(id)) addWhole(id, consumer.weight, weightReaders(result, analysis, id));
   }
+  const whole = new Set(result.graph.inputs.map(({ name }) => name));
+  const count = (atom: Atom) => counts.get(atom);
+  const indices = (of: Axis) => {
+    const size = sizeOfAxis(of)!;
+    const all = BigInt64Array.from({ length: size }, (_, i) => BigInt(i));
+    const name = draft.fresh('indices');
+    const stored = storedTensor(tensor('int64', [size], all));
+    declare(name, stored, [`${name}.0`]);
+    add(name, name, stored, 0, of);
+    return name;
+  };
   rewrite(draft, analysis, {
-    count: (atom) => counts.get(atom),
+    count,
+    indices,
+    whole,
     leaf(name, original, stored, axes) {
       const cut = axes.map((one) => atomOf(one) !== undefined);
       declare(
@@ -84,27 +103,14 @@ export function parametrise(model: Model, analysis: Analysis): Parametric {
         if (original !== consumer.weight || !width || !leaves(width).includes(atom)) continue;
         // The number of kept structures is read off the consuming matrix that is fed.
         const [shape, one] = [draft.op('Shape', [name]), columns[0].length];
-        const size = draft.op('Slice', [shape, draft.ints([consumer.axis]), draft.ints([consumer.axis + 1])]);
-        draft.op('Div', [size, draft.ints([one])]);
-        const last = draft.added.at(-1)!;
-        last.outputs[0] = counts.get(atom)!;
+        const size = draft.items(shape, consumer.axis, consumer.axis + 1);
+        draft.op('Div', [size, draft.ints([one])], [], counts.get(atom)!);
       }
     },
-    indices(of) {
-      const size = sizeOfAxis(of)!;
-      const stored = storedTensor(
-        tensor(
-          'int64',
-          [size],
-          BigInt64Array.from({ length: size }, (_, i) => BigInt(i)),
-        ),
-      );
-      const name = draft.fresh('indices');
-      declare(name, stored, [`${name}.0`]);
-      add(name, name, stored, 0, of);
-      return name;
-    },
   });
-  settle(draft);
-  return { model: result, parameters };
+  draft.settle();
+  const ends = { values: whole, nodes: new Set<never>() };
+  keepWhole(draft, analysis, ends, { isCut: holds(counts), stays: () => [0], size: sizeOfAxis, indices });
+  restate(result, analysis, count, whole);
+  return { model: nest(result), parameters };
 }

@@ -7,13 +7,12 @@
  * nodes whose results hold a cut atom are told the new ones.
  * @module
  */
-import { freshNames, insertNodes, newNode, removeDeadNodes, renameValue } from '../onnx/edit.ts';
-import type { Attribute, Model, Node, StoredTensor } from '../onnx/model.ts';
-import { storedTensor } from '../onnx/stored.ts';
+import { removeDeadNodes, renameValue } from '../onnx/edit.ts';
+import type { Model, Node, StoredTensor, ValueInfo } from '../onnx/model.ts';
 import { indexGraph, intAttribute, intsAttribute, tensorAttribute } from '../onnx/walk.ts';
-import { tensor } from '../tensor/tensor.ts';
 import { type Analysis, nodeKey } from './analyse.ts';
 import { type Atom, type Axes, type Axis, factors, leaves, measure, sizeOfAxis } from './axes.ts';
+import { axisAttribute, type Draft } from './draft.ts';
 
 /** A size: a number, or the name of an int64 value of shape [1]. */
 export type Count = number | string;
@@ -25,48 +24,9 @@ export interface Plan {
   leaf(name: string, original: string, stored: StoredTensor, axes: Axes): void;
   /** The slices of an axis that stay, as an int64 value, for operands that are computed. */
   indices(of: Axis): string;
+  /** Values that keep their size for those outside who read or feed them (`caches.ts`). */
+  readonly whole: ReadonlySet<string>;
 }
-
-/** A graph that is being rewritten. */
-export interface Draft {
-  readonly model: Model;
-  readonly fresh: (hint: string) => string;
-  readonly added: Node[];
-  /** An int64 vector as an initializer, shared between its readers. */
-  ints(values: readonly number[]): string;
-  op(opType: string, inputs: readonly string[], attributes?: [string, Attribute][]): string;
-}
-
-export function draftOf(model: Model): Draft {
-  const fresh = freshNames(model.graph);
-  const added: Node[] = [];
-  const known = new Map<string, string>();
-  return {
-    model,
-    fresh,
-    added,
-    ints(values) {
-      const key = values.join();
-      const name = known.get(key) ?? fresh('sizes');
-      known.set(key, name);
-      const data = BigInt64Array.from(values, BigInt);
-      model.graph.initializers.set(name, storedTensor(tensor('int64', [values.length], data)));
-      return name;
-    },
-    op(opType, inputs, attributes = []) {
-      const name = fresh(opType);
-      added.push(newNode(opType, inputs, [name], attributes));
-      return name;
-    },
-  };
-}
-
-/** Puts the added nodes in their places. */
-export function settle(draft: Draft): void {
-  insertNodes(draft.model.graph, draft.added.splice(0));
-}
-
-const axisAttribute = (value: number): [string, Attribute] => ['axis', { kind: 'int', value: BigInt(value) }];
 
 /** Rewrites the draft in place for the plan's sizes. */
 export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
@@ -79,7 +39,7 @@ export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
   for (const [key, axes] of analysis.operands) {
     const space = key.indexOf(' ');
     const node = nodes.get(key.slice(space + 1));
-    if (!node || !axes.some(isCut)) continue;
+    if (!node || !axes.some(isCut) || plan.whole.has(nodeKey(node))) continue;
     const input = Number(key.slice(0, space));
     node.inputs[input] = slicer.derive(node.inputs[input], axes);
   }
@@ -106,10 +66,9 @@ export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
       node.inputs[where] = renewed;
     }
   }
-  settle(draft);
+  draft.settle();
   removeDeadNodes(graph);
   preserveShapes(draft, analysis, isCut, sizes);
-  restate(draft.model, analysis, isCut, plan);
   removeDeadNodes(graph);
   slicer.rename();
 }
@@ -162,7 +121,7 @@ function elements(draft: Draft, analysis: Analysis, vector: string) {
   };
   const apart = maker?.opType === 'Concat' && maker.inputs.every(single) ? maker.inputs : undefined;
   return (from: number, to: number): readonly string[] =>
-    apart?.slice(from, to) ?? [draft.op('Slice', [vector, draft.ints([from]), draft.ints([to])])];
+    apart?.slice(from, to) ?? [draft.items(vector, from, to)];
 }
 
 /** A vector of new items, and of the old ones where `changed` is undefined. */
@@ -183,14 +142,9 @@ function assemble(
     i = end;
   }
   if (parts.length === 1 && output === undefined) return parts[0];
-  const name = output ?? draft.fresh('sizes');
-  const made =
-    parts.length === 1
-      ? newNode('Identity', parts, [name])
-      : newNode('Concat', parts, [name], [axisAttribute(0)]);
-  // A value may be called like the node that used to make it; nodes have names of their own.
-  draft.added.push(output === undefined ? made : { ...made, name: draft.fresh(`${output}_sizes`) });
-  return name;
+  return parts.length === 1
+    ? draft.op('Identity', parts, [], output)
+    : draft.op('Concat', parts, [axisAttribute(0)], output);
 }
 
 /** An attribute takes numbers only; one that cannot is redundant (`parametrise` leaves other blocks dense). */
@@ -222,15 +176,13 @@ function preserveShapes(
     if (!index.uses(old).some(({ node: reader }) => asked(reader)) && !index.isOutput(old)) continue;
     const now = draft.fresh(old);
     node.outputs[0] = now;
-    const read = (from: number, to: number) => [
-      draft.op('Slice', [now, draft.ints([from]), draft.ints([to])]),
-    ];
+    const read = (from: number, to: number) => [draft.items(now, from, to)];
     const items = axes.map((one, i) =>
       isCut(one) ? sizes.restored(one, () => read(i, i + 1)[0]) : undefined,
     );
     assemble(draft, items, read, old);
   }
-  settle(draft);
+  draft.settle();
 }
 
 /** Which items of a vector a Gather or a Slice takes, where constants say so. */
@@ -248,30 +200,41 @@ function picks(model: Model, node: Node, length: number): number[] | undefined {
   return start === undefined || end === undefined ? undefined : all.slice(start, end);
 }
 
-/** Declared shapes of cut values: exporters write them, and a stale one stops the model from loading. */
-function restate(model: Model, analysis: Analysis, isCut: (of: Axis) => boolean, plan: Plan): void {
-  const { valueInfo } = model.graph;
+/**
+ * Writes declared shapes anew: exporters declare them, and a stale one stops the model from loading.
+ * @param whole values that keep their size
+ */
+export function restate(
+  { graph }: Model,
+  analysis: Analysis,
+  count: (atom: Atom) => Count | undefined,
+  whole: ReadonlySet<string>,
+): void {
+  const isCut = (of: Axis) => leaves(of).some((atom) => count(atom) !== undefined);
   const ring = {
     one: 1,
     times: (a: number, b: number) => a * b,
     plus: (a: number, b: number) => a + b,
     number: (size: number) => size,
     of(atom: Atom) {
-      const count = plan.count(atom) ?? atom.size;
-      if (atom.parts && typeof count !== 'string') return undefined;
-      return typeof count === 'number' ? count : Number.NaN; // known when it runs
+      const now = count(atom) ?? atom.size;
+      if (atom.parts && typeof now !== 'string') return undefined;
+      return typeof now === 'number' ? now : Number.NaN; // known when it runs
     },
   };
-  for (const [name, info] of valueInfo) {
-    const axes = analysis.values.get(name);
-    if (!axes?.some(isCut) || !info.shape) continue;
+  const anew = (info: ValueInfo): ValueInfo => {
+    const axes = analysis.values.get(info.name);
+    if (!axes?.some(isCut) || !info.shape || whole.has(info.name)) return info;
     const shape = info.shape.map((dim, i) => {
       if (!axes[i] || !isCut(axes[i])) return dim;
       const size = measure(axes[i], ring);
       return Number.isNaN(size) ? undefined : size;
     });
-    valueInfo.set(name, { ...info, shape });
-  }
+    return { ...info, shape };
+  };
+  graph.inputs = graph.inputs.map(anew);
+  graph.outputs = graph.outputs.map(anew);
+  for (const [name, info] of graph.valueInfo) graph.valueInfo.set(name, anew(info));
 }
 
 /** Slices operands copy-on-write: equal slices of one tensor are one tensor, and unsliced readers keep theirs. */
@@ -310,14 +273,14 @@ function slicing(draft: Draft, analysis: Analysis, plan: Plan, isCut: (of: Axis)
       leafs.set(name, [...(leafs.get(name) ?? []), sliced]);
       return sliced;
     }
-    const back = maker && !analysis.values.has(name) ? before(maker, axes) : undefined;
+    const shapeOf = (value: string) => graph.initializers.get(value)?.shape;
+    const back = maker && !analysis.values.has(name) ? before(maker, axes, shapeOf) : undefined;
     if (maker && back) {
       const output = draft.fresh(name);
-      const [input, ...others] = maker.inputs;
       draft.added.push({
         ...maker,
         name: output,
-        inputs: [derive(input, back), ...others],
+        inputs: maker.inputs.map((input, i) => (back[i] && input !== '' ? derive(input, back[i]) : input)),
         outputs: [output],
       });
       return output;
@@ -343,10 +306,20 @@ function slicing(draft: Draft, analysis: Analysis, plan: Plan, isCut: (of: Axis)
   };
 }
 
-/** The axes of a layout operator's input, given its output's. */
-function before(maker: Node, axes: Axes): Axes | undefined {
-  if (maker.opType === 'Identity' || maker.opType === 'Cast') return axes;
+/** The axes of a layout operator's inputs, given its output's; undefined for an input that stays. */
+function before(
+  maker: Node,
+  axes: Axes,
+  shapeOf: (value: string) => readonly number[] | undefined,
+): readonly (Axes | undefined)[] | undefined {
+  if (maker.opType === 'Identity' || maker.opType === 'Cast') return [axes];
+  if (maker.opType === 'QuantizeLinear' || maker.opType === 'DequantizeLinear') {
+    const scale = shapeOf(maker.inputs[1]);
+    if (!scale || scale.length > 1) return undefined;
+    const along = (scale[0] ?? 1) > 1 ? axes.at(intAttribute(maker, 'axis', 1)) : undefined;
+    return [axes, along && [along], along && [along]];
+  }
   if (maker.opType !== 'Transpose') return undefined;
   const perm = intsAttribute(maker, 'perm') ?? axes.map((_, i) => axes.length - 1 - i);
-  return axes.map((_, i) => axes[perm.indexOf(i)]);
+  return [axes.map((_, i) => axes[perm.indexOf(i)])];
 }

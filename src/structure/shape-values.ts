@@ -84,6 +84,8 @@ function equal(a: Item, b: Item): Item {
   if (!a || !b) return undefined;
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== undefined && y !== undefined) return number(Number(x === y));
+  const ratio = quotient(a, b);
+  if (ratio?.times === 1 && ratio.symbols.length === 0) return number(1);
   // A dimension is never negative, so it is not the -1 that exporters compare with.
   return (x ?? 1) < 0 || (y ?? 1) < 0 ? number(0) : undefined;
 }
@@ -110,6 +112,14 @@ const each =
       return value === undefined ? item : number(f(value));
     };
     return a && { ...a, items: a.items.map(apply) };
+  };
+
+/** What holds of numbers alone. */
+const certain =
+  (f: (a: number) => number): Evaluate =>
+  (op) => {
+    const a = op.value(0);
+    return a && { ...a, items: a.items.map((item) => onNumbers(f)(item, item)) };
   };
 
 const same: Evaluate = (op) => op.value(0);
@@ -169,7 +179,8 @@ const table: Readonly<Record<string, Evaluate>> = {
   Identity: same,
   Floor: each(Math.floor),
   Ceil: each(Math.ceil),
-  Neg: each((a) => -a),
+  Neg: certain((a) => -a),
+  Not: certain((a) => Number(a === 0)),
   Mul: pairwise(product),
   Add: pairwise(sum),
   Sub: pairwise(onNumbers((a, b) => a - b)),

@@ -5,16 +5,9 @@ import { analyse, calibrationPoint } from '../../src/structure/analyse.ts';
 import { cut } from '../../src/structure/cut.ts';
 import { signature } from '../../src/structure/extract.ts';
 import { cases } from '../onnx/fixtures.ts';
-import { lawsOf, type Refused } from './exported.ts';
+import { lawsOf } from './exported.ts';
 
-/** Where blocks stay whole, and the word of the refusal that says why. */
-const refusals: Readonly<Record<string, Refused>> = {
-  'gpt2-optimum': { kinds: ['attention'], because: /"past_key_values\.0\.key" is an input/ },
-  'llama-gqa-optimum': { kinds: ['attention'], because: /"past_key_values\.0\.key" is an input/ },
-  't5-optimum-merged': { kinds: ['attention', 'mlp'], because: /What If does to axes is not known/ },
-};
-
-describe.each(cases)('$name', (one) => lawsOf(one, refusals[one.name]));
+describe.each(cases)('$name', (one) => lawsOf(one));
 
 test('equal layers share a signature, other shapes and kinds do not', async () => {
   const model = await openModel(cases.find(({ name }) => name === 'bert-optimum')!.path);

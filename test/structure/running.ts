@@ -34,6 +34,8 @@ export interface Case {
     readonly gated: boolean;
     readonly uses?: number;
   }[];
+  /** Inputs and outputs that count the heads of a block (by index), and where. */
+  readonly cache?: Readonly<Record<string, { readonly block: number; readonly axis: number }>>;
   readonly samples: readonly {
     readonly inputs: Values;
     readonly outputs: Values;

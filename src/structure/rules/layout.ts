@@ -10,16 +10,35 @@ import {
   type Extent,
   extentOf,
   isUnit,
+  matchEnds,
   partition,
-  regroup,
+  sameAxis,
   sizeOfAxis,
 } from '../axes.ts';
 import { type Item, numberOf, numbersOf } from '../shape-values.ts';
-import { at, broadcast, known, type Operation, opaque, type Rule, sized } from './operation.ts';
+import {
+  along,
+  any,
+  broadcast,
+  freezeInputs,
+  isCertain,
+  isRefused,
+  known,
+  listedAxes,
+  type Operation,
+  outside,
+  place,
+  type Rule,
+  refused,
+  sizedBy,
+} from './operation.ts';
 
-export const transpose = known(1, (op, x) => {
-  const order = op.ints('perm') ?? x.map((_, i) => x.length - 1 - i);
-  return [order.map((i) => x[i])];
+const computed = refused('takes its sizes from what only a run can tell');
+
+export const transpose = known([any], (op, x) => {
+  const order = op.ints('perm') ?? [...x.keys()].reverse();
+  const isOrder = order.length === x.length && x.every((_, i) => order.includes(i));
+  return isOrder ? [order.map((i) => x[i])] : refused('orders axes that its operand does not have');
 });
 
 /** Asks for what a Reshape's target must be, and freezes axes whose target could not be rewritten. */
@@ -35,55 +54,56 @@ function aim(op: Operation, input: number, out: Axes, items: readonly Item[]) {
   );
 }
 
-export const reshape = known(1, (op, x) => {
+export const reshape = known([any], (op, x) => {
   const target = op.value(1);
-  if (!target) return opaque(op);
+  if (!target) return computed;
   const copies = op.int('allowzero', 0) === 0;
   const dims = target.items.map((item, i): Extent | undefined => {
     const size = numberOf(item);
     if (size === 0 && copies) return extentOf(x[i] ?? []);
-    return size !== undefined && size <= 0 ? undefined : item;
+    return size !== undefined && !(size > 0) ? undefined : item;
   });
-  const out = regroup(x, dims);
-  if (out) {
-    aim(op, 1, out, target.items);
-    return [out];
-  }
-  const unproven = dims.map((dim) => (dim ? [...axis(dim.times), ...dim.symbols] : axis(undefined)));
-  for (const one of [...x, ...unproven]) op.freeze(one, 'regroups it in a way that is not proven');
-  return [unproven];
+  const { matched, rest } = matchEnds(x, dims);
+  const open = dims.filter((_, i) => !matched[i]).length;
+  const isProven = open === 1 || (open === 0 && rest.length === 0);
+  const out = matched.map((one, i) => one ?? (isProven ? rest : sizedBy(dims[i])));
+  if (!isProven)
+    for (const one of open === 0 ? [rest, ...out] : [rest, ...out.filter((_, i) => !matched[i])])
+      op.freeze(one, 'regroups it in a way that is not proven');
+  aim(op, 1, out, target.items);
+  return [out];
 });
 
-export const flatten = known(1, (op, x) => {
-  const split = at(op.int('axis', 1), x.length);
-  return [[x.slice(0, split).flat(), x.slice(split).flat()]];
+export const flatten = known([any], (op, x) => {
+  const from = op.int('axis', 1);
+  const at = from === x.length ? from : place(from, x.length);
+  return at === undefined ? outside : [[x.slice(0, at).flat(), x.slice(at).flat()]];
 });
 
-export const squeeze = known(1, (op, x) => {
-  const listed = op.ints('axes') ?? (op.node.inputs[1] ? numbersOf(op.value(1)) : undefined);
-  if (!listed && (op.node.inputs[1] || x.some((one) => !sized(one) && !isUnit(one)))) return opaque(op);
-  const gone = new Set(listed?.map((one) => at(one, x.length)));
-  return [x.filter((one, i) => (listed ? !gone.has(i) : !isUnit(one)))];
+export const squeeze = known([any], (op, x) => {
+  const listed = listedAxes(op, 1, x.length);
+  if (isRefused(listed)) return listed;
+  if (listed) return [x.filter((_, i) => !listed.includes(i))];
+  return x.every(isCertain) ? [x.filter((one) => !isUnit(one))] : computed;
 });
 
-export const unsqueeze = known(1, (op, x) => {
-  const listed = op.ints('axes') ?? numbersOf(op.value(1));
-  if (!listed) return opaque(op);
-  const rank = x.length + listed.length;
-  const inserted = new Set(listed.map((one) => at(one, rank)));
+export const unsqueeze = known([any], (op, x) => {
+  const count = op.ints('axes')?.length ?? op.value(1)?.items.length ?? 0;
+  const listed = listedAxes(op, 1, x.length + count);
+  if (isRefused(listed)) return listed;
   const rest = x[Symbol.iterator]();
-  return [Array.from({ length: rank }, (_, i) => (inserted.has(i) ? [] : rest.next().value!))];
+  return [Array.from({ length: x.length + count }, (_, i) => (listed?.includes(i) ? [] : rest.next().value!))];
 });
 
-export const expand = known(1, (op, x) => {
+export const expand = known([any], (op, x) => {
   const target = op.value(1);
-  if (!target) return opaque(op);
+  if (!target) return computed;
   const rank = Math.max(x.length, target.items.length);
   const out = Array.from({ length: rank }, (_, i): Axis => {
     const own = x[i - rank + x.length] ?? [];
-    const item = target.items[i - rank + target.items.length];
-    if (!isUnit(own) || i < rank - target.items.length) return own;
-    return item ? [...axis(item.times), ...item.symbols] : axis(undefined);
+    return !isUnit(own) || i < rank - target.items.length
+      ? own
+      : sizedBy(target.items[i - rank + target.items.length]);
   });
   const aligned = out.slice(rank - target.items.length);
   op.target(
@@ -93,10 +113,10 @@ export const expand = known(1, (op, x) => {
   return [out];
 });
 
-export const tile = known(1, (op, x) => {
+export const tile = known([any], (op, x) => {
   const repeats = op.value(1)?.items;
-  if (repeats?.length !== x.length) return opaque(op);
-  const copies = repeats.map((item) => (item ? [...axis(item.times), ...item.symbols] : axis(undefined)));
+  if (repeats?.length !== x.length) return computed;
+  const copies = repeats.map(sizedBy);
   x.forEach((one, i) => {
     if (repeats[i] === undefined) op.freeze(one, 'repeats it a computed number of times');
   });
@@ -107,21 +127,20 @@ export const tile = known(1, (op, x) => {
   return [x.map((one, i) => [...copies[i], ...one])];
 });
 
-export const concat: Rule = (op) => {
-  const parts = op.node.inputs.map((_, input) => op.axes(input));
-  if (parts.some((part) => part === undefined) || parts.length === 0) return opaque(op);
-  const all = parts as Axes[];
-  const along = at(op.int('axis', 0), all[0].length);
+export const concat = along(0, (op, first, at) => {
+  const all = op.node.inputs.map((_, input) => op.axes(input) ?? []);
+  if (op.node.inputs.some((_, input) => !op.axes(input))) return refused();
+  if (all.some((axes) => axes.length !== first.length)) return refused('joins operands of different dimensions');
   const others = broadcast(
     op,
-    all.map((axes) => axes.with(along, [])),
+    all.map((axes) => axes.with(at, [])),
   );
-  const terms = all.map((axes) => axes[along]);
+  const terms = all.map((axes) => axes[at]);
   if (terms.length > 1 && terms.some((term) => sizeOfAxis(term) === undefined)) {
     for (const term of terms) op.freeze(term, 'joins it to a dimension of unknown size');
   }
-  return [others.with(along, concatenate(terms))];
-};
+  return [others.with(at, concatenate(terms))];
+});
 
 /** Pieces of one axis, or frozen pieces where the boundaries fall inside a slice. */
 export function pieces(op: Operation, of: Axis, sizes: readonly number[]): readonly Axis[] {
@@ -133,17 +152,17 @@ export function pieces(op: Operation, of: Axis, sizes: readonly number[]): reado
   return apart;
 }
 
-export const split = known(1, (op, x) => {
-  const along = at(op.int('axis', 0), x.length);
-  const size = sizeOfAxis(x[along]);
+export const split = along(0, (op, x, at) => {
+  const size = sizeOfAxis(x[at]);
   const count = op.node.outputs.length;
-  if (size === undefined) return op.node.outputs.map(() => x.with(along, axis(undefined)));
+  if (size === undefined) return op.node.outputs.map(() => x.with(at, axis(undefined)));
   const listed = op.ints('split') ?? (op.node.inputs[1] ? numbersOf(op.value(1)) : undefined);
-  if (!listed && op.node.inputs[1]) return opaque(op);
+  if (!listed && op.node.inputs[1]) return computed;
   const each = Math.ceil(size / count);
   const sizes = listed ?? Array.from({ length: count }, (_, i) => Math.min(each, size - i * each));
-  if (sizes.some((one) => one < 1)) return opaque(op);
-  const parts = pieces(op, x[along], sizes);
+  if (!sizes.every((one) => one >= 1) || sizes.length !== count)
+    return refused('divides its operand into other parts than it has outputs');
+  const parts = pieces(op, x[at], sizes);
   if (listed)
     op.target(
       op.ints('split') ? 'split' : 1,
@@ -151,83 +170,96 @@ export const split = known(1, (op, x) => {
     );
   // Parts that nothing names are equal: they must stay so.
   else for (const part of parts.slice(1)) op.unify(parts[0], part);
-  return parts.map((part) => x.with(along, part));
+  return parts.map((part) => x.with(at, part));
 });
 
-export const slice = known(1, (op, x) => {
-  const [starts, ends] = [op.value(1)?.items, op.value(2)?.items];
-  const along = op.node.inputs[3] ? numbersOf(op.value(3)) : starts?.map((_, i) => i);
-  const steps = op.node.inputs[4] ? numbersOf(op.value(4)) : starts?.map(() => 1);
-  if (!along) return opaque(op);
+export const slice = known([any], (op, x) => {
+  // Before opset 10 the bounds were attributes; such a slice is followed where it leaves nothing out.
+  const attribute = (name: string) => op.ints(name)?.map((value): Item => ({ times: value, symbols: [] }));
+  const starts = attribute('starts') ?? op.value(1)?.items;
+  const ends = attribute('ends') ?? op.value(2)?.items;
+  const listed = op.ints('axes') ?? (op.node.inputs[3] ? numbersOf(op.value(3)) : starts?.map((_, i) => i));
+  const steps = op.node.inputs[4] ? numbersOf(op.value(4)) : listed?.map(() => 1);
+  const places = listed?.map((index) => place(index, x.length));
+  if (!places) return refused('takes parts of axes that only a run can tell');
+  if (!places.every((at) => at !== undefined) || new Set(places).size < places.length) return outside;
   let out: Axes = x;
   const bounds: [from: (readonly Axis[] | undefined)[], to: (readonly Axis[] | undefined)[]] = [[], []];
-  along.forEach((listed, i) => {
-    const where = at(listed, x.length);
-    const size = sizeOfAxis(x[where]);
+  for (const [i, at] of (places as number[]).entries()) {
+    const size = sizeOfAxis(x[at]);
     const [start, end] = [numberOf(starts?.[i]), numberOf(ends?.[i])];
     const whole = start === 0 && end !== undefined && end >= (size ?? 2 ** 31 - 1) && steps?.[i] === 1;
-    if (whole) return;
-    if (size === undefined) out = out.with(where, axis(undefined));
-    else if (start === undefined || end === undefined || steps?.[i] !== 1) {
-      op.freeze(x[where], 'takes a part of it that is computed, or in steps');
-      out = out.with(where, axis(undefined));
+    if (whole) continue;
+    if (size === undefined) out = out.with(at, axis(undefined));
+    else if (start === undefined || end === undefined || steps?.[i] !== 1 || op.ints('starts')) {
+      op.freeze(x[at], 'takes a part of it that is computed, or in steps');
+      out = out.with(at, axis(undefined));
     } else {
-      const from = Math.min(Math.max(at(start, size), 0), size);
-      const to = Math.min(Math.max(at(end, size), from), size);
-      const sizes = [from, to - from, size - to];
-      const parts = pieces(
-        op,
-        x[where],
-        sizes.filter((one) => one > 0),
-      );
+      const from = within(start, size);
+      const to = Math.max(within(end, size), from);
+      const sizes = [from, to - from, size - to].filter((one) => one > 0);
+      const parts = pieces(op, x[at], sizes);
       const before = from > 0 ? [parts[0]] : [];
       const part = to > from ? parts[before.length] : [{ size: 0 }];
-      out = out.with(where, part);
+      out = out.with(at, part);
       bounds[0][i] = before;
       bounds[1][i] = [...before, part];
     }
-  });
-  for (const [j, listed] of bounds.entries()) {
-    op.target(
-      j + 1,
-      along.map((_, i) => listed[i]),
-    );
+  }
+  for (const [j, moved] of bounds.entries()) {
+    if (moved.length > 0)
+      op.target(
+        j + 1,
+        places.map((_, i) => moved[i]),
+      );
   }
   return [out];
 });
 
-export const gather = known(2, (op, data, indices) => {
-  const along = at(op.int('axis', 0), data.length);
-  op.freeze(data[along], 'picks slices of it by index');
-  return [data.toSpliced(along, 1, ...indices)];
+/** A bound as Slice reads it. */
+const within = (bound: number, size: number) => Math.min(Math.max(bound < 0 ? bound + size : bound, 0), size);
+
+export const gather: Rule = known([any, any], (op, data, indices) => {
+  const at = place(op.int('axis', 0), data.length);
+  if (at === undefined) return outside;
+  op.freeze(data[at], 'picks slices of it by index');
+  return [data.toSpliced(at, 1, ...indices)];
 });
 
 /** Writes slices at computed places: the result lies as the data does, but no slice keeps to its own. */
-export const scatter = known(1, (op, data) => {
-  op.node.inputs.forEach((_, input) => {
-    for (const one of op.axes(input) ?? []) op.freeze(one, 'writes into it by index');
-  });
+export const scatter = known([any], (op, data) => {
+  freezeInputs(op, 'writes into it by index');
   return [data];
 });
 
-export const gatherND = known(2, (op, data, indices) => {
+export const gatherND = known([any, any], (op, data, indices) => {
   const depth = sizeOfAxis(indices.at(-1) ?? []);
   const batches = op.int('batch_dims', 0);
-  if (depth === undefined) return opaque(op);
+  if (depth === undefined) return computed;
+  if (indices.length === 0 || !(batches >= 0 && batches + depth <= data.length)) return outside;
   for (const one of data.slice(0, batches + depth)) op.freeze(one, 'picks slices of it by index');
   return [[...indices.slice(0, -1), ...data.slice(batches + depth)]];
 });
 
-export const gatherElements = known(2, (op, data, indices) => {
-  for (const one of [...data, ...indices]) op.freeze(one, 'picks elements of it by index');
-  return [indices];
+/** Along the other axes, an element is picked from its own slice. */
+export const gatherElements = known([any, any], (op, data, indices) => {
+  const at = place(op.int('axis', 0), data.length);
+  if (at === undefined || indices.length !== data.length) return outside;
+  for (const one of [data[at], indices[at]]) op.freeze(one, 'picks elements of it by index');
+  data.forEach((one, i) => {
+    if (i !== at) op.unify(one, indices[i]);
+  });
+  return [data.with(at, indices[at])];
 });
 
-export const pad = known(1, (op, x) => {
-  const pads = op.node.inputs[3] ? undefined : numbersOf(op.value(1));
+export const pad = known([any], (op, x) => {
+  const listed = op.node.inputs[3] ? listedAxes(op, 3, x.length) : [...x.keys()];
+  if (isRefused(listed) || !listed) return outside;
+  const pads = op.ints('pads') ?? numbersOf(op.value(1));
   return [
-    x.map((one, i) => {
-      if (pads?.[i] === 0 && pads[i + x.length] === 0) return one;
+    x.map((one, at) => {
+      const i = listed.indexOf(at);
+      if (i < 0 || (pads?.[i] === 0 && pads[i + listed.length] === 0)) return one;
       op.freeze(one, 'pads it');
       return axis(undefined);
     }),
@@ -237,7 +269,7 @@ export const pad = known(1, (op, x) => {
 export const constantOfShape: Rule = (op) => {
   const target = op.value(0);
   if (!target) return [op.declared(0)];
-  const out = target.items.map((item) => (item ? [...axis(item.times), ...item.symbols] : axis(undefined)));
+  const out = target.items.map(sizedBy);
   op.target(
     0,
     out.map((one) => [one]),
@@ -245,6 +277,44 @@ export const constantOfShape: Rule = (op) => {
   return [out];
 };
 
-export const vector: Rule = (op) => op.node.outputs.map(() => [axis(undefined)]);
+/** If, laid out flat: a condition, what its first body hands out, and what its second does. */
+export const choice: Rule = (op) => {
+  const count = op.node.outputs.length;
+  if (op.node.inputs.length !== 1 + 2 * count) return refused('has bodies that are not followed');
+  const taken = numberOf(op.value(0)?.items[0]);
+  return op.node.outputs.map((_, i) => {
+    const [one, other] = [op.axes(1 + i), op.axes(1 + i + count)];
+    if (taken !== undefined) return taken !== 0 ? one : other;
+    if (one && one.length === other?.length) return one.map((axis, at) => either(op, axis, other[at]));
+    for (const axis of [...(one ?? []), ...(other ?? [])]) op.freeze(axis, 'chooses between it and another shape');
+    return op.declared(i);
+  });
+};
 
-export const shape = known(1, (_, x) => [[axis(x.length)]]);
+/** The axis of one branch or the other; lengths that only a run can tell need not be the same. */
+function either(op: Operation, one: Axis, other: Axis): Axis {
+  if (sameAxis(one, other)) return one;
+  const sizes = [one, other].map(sizeOfAxis);
+  if (sizes[0] !== undefined && sizes[0] === sizes[1]) {
+    op.unify(one, other);
+    return one;
+  }
+  for (const axis of [one, other]) op.freeze(axis, 'chooses between it and another size');
+  return axis(undefined);
+}
+
+/** An index for each slice becomes a row of its own. */
+export const oneHot = known([any], (op, indices) => {
+  const at = place(op.int('axis', -1), indices.length + 1);
+  return at === undefined ? outside : [indices.toSpliced(at, 0, axis(undefined))];
+});
+
+export const nonZero = known([any], (op, x) => {
+  freezeInputs(op, 'lists the places in it');
+  return [[axis(x.length), axis(undefined)]];
+});
+
+export const vector: Rule = (op) => op.node.outputs.map(() => [axis(undefined)]);
+export const scalar: Rule = (op) => op.node.outputs.map(() => []);
+
+export const shape = known([any], (_, x) => [[axis(x.length)]]);

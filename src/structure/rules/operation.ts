@@ -1,10 +1,10 @@
 /**
- * What a rule sees of a node, and what all rules share.
+ * What a rule sees of a node, what it answers, and what all rules share.
  * @module
  */
 import type { Node } from '../../onnx/model.ts';
-import { type Axes, type Axis, factors, isUnit, sameAxis } from '../axes.ts';
-import type { ShapeInputs, ShapeValue } from '../shape-values.ts';
+import { type Axes, type Axis, axis, factors, isUnit, sameAxis } from '../axes.ts';
+import { type Item, numbersOf, type ShapeInputs, type ShapeValue } from '../shape-values.ts';
 
 /** One node at work, as a rule sees it. */
 export interface Operation extends ShapeInputs {
@@ -17,6 +17,7 @@ export interface Operation extends ShapeInputs {
   int(name: string, otherwise: number): number;
   ints(name: string): readonly number[] | undefined;
   text(name: string): string | undefined;
+  /** Forbids every removal along an axis; `what` is a verb phrase whose subject is the node. */
   freeze(of: Axis, what: string): void;
   /** Pairs two axes slice by slice; freezes both where that is impossible. */
   unify(a: Axis, b: Axis): void;
@@ -40,10 +41,93 @@ export interface Contracted {
   readonly at: number;
 }
 
-export type Rule = (op: Operation) => readonly (Axes | undefined)[];
+/** The axes of a node's outputs, or why they cannot be told. */
+export type Answer = Outputs | Refused;
+export type Outputs = readonly (Axes | undefined)[];
+export type Rule = (op: Operation) => Answer;
 
-export const sized = (of: Axis) => factors(of).some((atom) => atom.size !== undefined);
-export const at = (index: number, rank: number) => (index < 0 ? index + rank : index);
+/** Why a node is not followed: a verb phrase whose subject is the node. Without one, the cause lies before it. */
+export interface Refused {
+  readonly why: string | undefined;
+}
+export const refused = (why?: string): Refused => ({ why });
+export const isRefused = (answer: unknown): answer is Refused =>
+  typeof answer === 'object' && answer !== null && 'why' in answer;
+
+export const outside = refused('names an axis that its operand does not have');
+const lacking = refused('lacks an operand');
+
+/** Applies a rule. What is refused stays whole: its operands are frozen, its outputs have their declared axes. */
+export function follow(op: Operation, rule: Rule | undefined): { readonly outputs: Outputs; why?: string } {
+  const answer = rule ? rule(op) : refused();
+  if (!isRefused(answer)) return { outputs: answer };
+  freezeInputs(op, answer.why ?? 'is not followed');
+  const outputs = op.node.outputs.map((_, output) => op.declared(output));
+  return answer.why === undefined ? { outputs } : { outputs, why: answer.why };
+}
+
+/** Any rank. */
+export const any = undefined;
+
+/** Wraps a rule that needs the axes of the node's first operands, of the given ranks. */
+export const known =
+  (ranks: readonly (number | undefined)[], rule: (op: Operation, ...axes: Axes[]) => Answer): Rule =>
+  (op) => {
+    if (ranks.some((_, input) => !op.node.inputs[input])) return lacking;
+    const axes = ranks.map((_, input) => op.axes(input));
+    if (!axes.every((one) => one !== undefined)) return refused();
+    const wrong = ranks.findIndex((rank, input) => rank !== undefined && rank !== axes[input].length);
+    if (wrong < 0) return rule(op, ...axes);
+    return refused(`takes an operand of ${ranks[wrong]} dimensions and has one of ${axes[wrong].length}`);
+  };
+
+/** Wraps a rule that works along the axis of its first operand that the attribute `axis` names. */
+export const along = (
+  absent: number | ((op: Operation) => number),
+  rule: (op: Operation, x: Axes, at: number) => Answer,
+): Rule =>
+  known([any], (op, x) => {
+    const at = place(op.int('axis', typeof absent === 'number' ? absent : absent(op)), x.length);
+    return at === undefined ? outside : rule(op, x, at);
+  });
+
+/** Every output lies as `x` does. */
+export const alike = (op: Operation, x: Axes): Outputs => op.node.outputs.map(() => x);
+
+/** Where an index points, -1 being the last of `rank`; undefined where there is nothing. */
+export function place(index: number, rank: number): number | undefined {
+  const at = index < 0 ? index + rank : index;
+  return Number.isInteger(at) && at >= 0 && at < rank ? at : undefined;
+}
+
+/** The distinct axes that an attribute `axes`, or an input, lists; undefined where neither is there. */
+export function listedAxes(op: Operation, input: number, rank: number): readonly number[] | Refused | undefined {
+  const listed = op.ints('axes') ?? (op.node.inputs[input] ? numbersOf(op.value(input)) : []);
+  if (!listed) return refused('works along axes that are computed');
+  if (listed.length === 0 && !op.ints('axes') && !op.node.inputs[input]) return undefined;
+  const places = listed.map((index) => place(index, rank));
+  const all = places.every((at) => at !== undefined) && new Set(places).size === places.length;
+  return all ? (places as number[]) : outside;
+}
+
+/** The axis of a computed size: of its factors, or an unknown one. */
+export function sizedBy(item: Item): Axis {
+  if (!item || !Number.isSafeInteger(item.times) || item.times < 0) return axis(undefined);
+  // A number of slices is an axis of its own; of numbers and names together, only the axis tells the order.
+  return (item.symbols.length > 0 && item.times > 1 && item.of) || [...axis(item.times), ...item.symbols];
+}
+
+/** Freezes all that a node reads, or all but some of its inputs. */
+export function freezeInputs(op: Operation, what: string, except: readonly number[] = []): void {
+  op.node.inputs.forEach((_, input) => {
+    if (!except.includes(input)) for (const one of op.axes(input) ?? []) op.freeze(one, what);
+  });
+}
+
+const sized = (of: Axis) => factors(of).some((atom) => atom.size !== undefined);
+
+/** Whether it is certain that the axis has one slice, or several. */
+export const isCertain = (of: Axis) => isUnit(of) || sized(of);
 
 /** Numpy's broadcasting: aligned at the right; axes that are not units are the same axis. */
 export function broadcast(op: Operation, all: readonly Axes[]): Axes {
@@ -67,19 +151,3 @@ export function broadcast(op: Operation, all: readonly Axes[]): Axes {
     return here[0] ?? [];
   });
 }
-
-/** Freezes all that goes in, and gives up on what comes out, but for its declared shape. */
-export const opaque: Rule = (op) => {
-  op.node.inputs.forEach((_, input) => {
-    for (const one of op.axes(input) ?? []) op.freeze(one, 'is not followed');
-  });
-  return op.node.outputs.map((_, output) => op.declared(output));
-};
-
-/** Wraps a rule that needs the axes of its first `count` inputs. */
-export const known =
-  (count: number, rule: (op: Operation, ...axes: Axes[]) => readonly (Axes | undefined)[]): Rule =>
-  (op) => {
-    const axes = Array.from({ length: count }, (_, input) => op.axes(input));
-    return axes.every((one) => one !== undefined) ? rule(op, ...(axes as Axes[])) : opaque(op);
-  };
