@@ -4,20 +4,19 @@
  * @module
  */
 import { readFileSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { type Config, loadConfig } from './config.ts';
 import { InputError } from './errors.ts';
 import { endingOf, exitCodes } from './exit.ts';
 import { complaintOf, examples, pick, withFlags, written } from './flags.ts';
-import { type RunRecord, readRecord } from './record.ts';
-import { comparisonText, evaluationText, inspectionText, profileText } from './tables.ts';
+import { readRecord } from './record.ts';
+import { type Format, formats, render, writeReports } from './reports.ts';
+import { isMeasuringChild } from './runtime/entry.ts';
+import { comparisonText, cutText, evaluationText, graphText, inspectionText, profileText } from './tables.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
 type Flags = Readonly<Record<string, unknown>>;
-type Format = 'text' | 'markdown' | 'html';
 
 /** What a verb hands back: the JSON document, its text for people, and the exit code where it is not 0. */
 interface Result {
@@ -128,11 +127,22 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
     'ziplm profile --model model.onnx --shape-batch 1 --shape-sequence 128',
   );
 
-  verb('inspect <model>', 'list what can be removed, and what is refused and why', async ([model]) => {
+  verb('inspect <model>', 'list what can be removed, and what is refused and why', async ([model], flags) => {
     const { inspect } = await import('./ziplm.ts');
-    const result = await inspect(model);
-    return { json: result, text: inspectionText(result) };
-  }).addHelpText('after', examples('ziplm inspect model.onnx', 'ziplm inspect model/ --json'));
+    const graph = flags.graph === true ? 'all' : (flags.graph as string | undefined);
+    const result = await inspect(model, graph);
+    const drawings = Object.entries(result.graphs ?? {}).map(([id, lane]) => graphText(id, lane));
+    return { json: result, text: graph === undefined ? inspectionText(result) : drawings.join('\n\n') };
+  })
+    .option('--graph [block]', 'draw a block, or all blocks, as the steps between its matrices')
+    .addHelpText(
+      'after',
+      examples(
+        'ziplm inspect model.onnx',
+        'ziplm inspect model.onnx --graph attention.0',
+        'ziplm inspect model/ --json',
+      ),
+    );
 
   verb(
     'cut <model>',
@@ -141,15 +151,20 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
       const file = String(flags.output);
       const removal = readRemoval(String(flags.remove));
       const { cutModel } = await import('./ziplm.ts');
-      const result = await cutModel(model, removal, file);
-      return {
-        json: result,
-        text: `Wrote ${file}, which differs from the masked model by ${result.maxAbsDiff.toExponential(1)} at most.`,
-      };
+      const result = await cutModel(model, removal, file, flags.cache as 'keep' | 'compact');
+      return { json: result, text: cutText(result) };
     },
   )
     .requiredOption('--remove <file>', 'JSON: {"attention.0": [0, 3], "mlp.0": [1, 5]}')
     .requiredOption('--output <file>', 'the .onnx file to write')
+    .addOption(
+      new Option(
+        '--cache <form>',
+        'inputs and outputs that count heads: keep them all, with zeros for those removed, so that the same code drives the model; or compact, cut with the model',
+      )
+        .choices(['keep', 'compact'])
+        .default('keep'),
+    )
     .addHelpText('after', examples('ziplm cut model.onnx --remove remove.json --output smaller.onnx'));
 
   withFlags(
@@ -193,9 +208,7 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
       return { json: mergeRecords(records), text: await render(records, flags.format as Format) };
     },
   )
-    .addOption(
-      new Option('--format <format>', 'what to render').choices(['text', 'markdown', 'html']).default('text'),
-    )
+    .addOption(new Option('--format <format>', 'what to render').choices(formats).default('text'))
     .addHelpText(
       'after',
       examples(
@@ -213,8 +226,7 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
 async function runVerb(config: Config, terminal: Terminal): Promise<Result> {
   const { run } = await import('./ziplm.ts');
   const record = await run(config, config.output, terminal);
-  await writeWhole(join(config.output, 'report.md'), await render([record], 'markdown'));
-  await writeWhole(join(config.output, 'report.html'), await render([record], 'html'));
+  await writeReports([record], config.output);
   terminal.close();
   terminal.say(`Models, run.json, report.md and report.html are in ${config.output}`);
   const missed = record.targets.filter((t) => t.status !== 'met');
@@ -228,24 +240,6 @@ async function runVerb(config: Config, terminal: Terminal): Promise<Result> {
   }
   const code = missed.length + dropped.length > 0 ? exitCodes.missed : exitCodes.done;
   return { json: record, text: await render([record], 'text'), code };
-}
-
-async function render(records: readonly RunRecord[], format: Format): Promise<string> {
-  if (format === 'markdown') return (await import('./report/markdown.ts')).renderMarkdown(records);
-  if (format === 'html') return (await import('./report/html.ts')).renderHtml(records);
-  return (await import('./report/text.ts')).renderText(records);
-}
-
-/** Writes a file that is there whole or not at all. */
-async function writeWhole(file: string, text: string): Promise<void> {
-  const draft = `${file}.${process.pid}.part`;
-  try {
-    await writeFile(draft, text);
-    await rename(draft, file);
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw error;
-  }
 }
 
 /** The structures that `cut --remove FILE` names. */
@@ -279,7 +273,9 @@ function readRemoval(file: string): Record<string, number[]> {
   return value as Record<string, number[]>;
 }
 
-if (import.meta.main) {
+/** The program itself: what this file does when it is started, and what a bundle of it does. */
+export async function start(): Promise<void> {
+  if (isMeasuringChild()) return (await import('./runtime/child.ts')).serveChild();
   const end = (error: Error) => {
     const { code, message } = endingOf(error);
     process.stderr.write(`${message}\n`);
@@ -293,3 +289,5 @@ if (import.meta.main) {
   });
   process.exitCode = await main(process.argv.slice(2));
 }
+
+if (import.meta.main) void start();

@@ -7,12 +7,10 @@ import { plain } from './report/escape.ts';
 import { interval, metricInterval, metricStyle, metricValue, milliseconds, ratio } from './report/format.ts';
 import type { Comparison } from './runtime/compare.ts';
 import type { Block, Refusal } from './structure/block.ts';
+import type { Drawn, Lane, Step } from './structure/explain.ts';
 
 export interface Inspection {
-  readonly blocks: readonly Pick<
-    Block,
-    'id' | 'kind' | 'structures' | 'headDim' | 'queryHeadsPerStructure' | 'gated'
-  >[];
+  readonly blocks: readonly Omit<Block, 'columns'>[];
   readonly refused: readonly Refusal[];
 }
 
@@ -46,12 +44,66 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return all.map(line).join('\n');
 }
 
+/** What can be removed; what each block is made by, is cut with, and is read by; what stays whole, and why. */
 export function inspectionText({ blocks, refused }: Inspection): string {
   const rows = blocks.map((block) => [block.id, String(block.structures), plain(shapeOf(block))]);
   const found =
     blocks.length === 0 ? 'Nothing can be removed.' : table(['block', 'structures', 'each'], rows);
   const kept = refused.map(({ at, reason }) => `  ${plain(at)}: ${plain(reason, 1000)}`);
-  return [found, ...(kept.length === 0 ? [] : ['', `Refused (${kept.length}):`, ...kept])].join('\n');
+  return [
+    found,
+    ...blocks.flatMap((block) => ['', ...partsOf(block)]),
+    ...(kept.length === 0 ? [] : ['', `Refused (${kept.length}):`, ...kept]),
+  ].join('\n');
+}
+
+function partsOf({
+  id,
+  consumer,
+  producers,
+  coupled,
+  caches = [],
+  uses,
+}: Inspection['blocks'][number]): string[] {
+  const tensor = (name: string, axis: number): string => `${plain(name)}, axis ${axis}`;
+  const list = (title: string, lines: readonly string[]): string[] =>
+    [...new Set(lines)].map((line, i) => `  ${(i === 0 ? title : '').padEnd(9)}${line}`);
+  return [
+    id,
+    ...list(
+      'made by',
+      producers.map(({ node, weight, axis }) => `${plain(node)} (${tensor(weight, axis)})`),
+    ),
+    ...list('cut with', [
+      ...coupled.map(({ initializer, axis }) => tensor(initializer, axis)),
+      ...caches.map(({ name, end, axis }) => `${tensor(name, axis)}, an ${end} of the model`),
+    ]),
+    ...list('read by', [
+      `${plain(consumer.node)} (${tensor(consumer.weight, consumer.axis)})` +
+        (uses > 1 ? `, in ${uses} places` : '') +
+        (consumer.bias === undefined ? '' : `; its bias ${plain(consumer.bias)} stays`),
+    ]),
+  ];
+}
+
+/** A block as steps under each other, from the matrix that reads its structures back to those that make them. */
+export function graphText(id: string, lane: Lane): string {
+  const named = ({ name, axes }: Drawn): string => `${plain(name)} [${plain(axes.join(', '))}]`;
+  const step = ({ node, opType, makes, reads }: Step): string => {
+    const line = `${plain(opType)} [${plain(makes.axes.join(', '))}]`;
+    return reads.length === 0 ? line : `${line}  ${plain(node)} ← ${reads.map(named).join(', ')}`;
+  };
+  const lines = ({ steps, end, from }: Lane): string[] => [
+    ...steps.map(step),
+    ...(end ? [`↑ ${named(end)}`] : []),
+    ...from.flatMap((one, i) => {
+      const isLast = i === from.length - 1;
+      return lines(one).map(
+        (line, j) => (j === 0 ? (isLast ? '└─ ' : '├─ ') : isLast ? '   ' : '│  ') + line,
+      );
+    }),
+  ];
+  return [`${id}: each step reads those below it; * marks what is cut`, '', ...lines(lane)].join('\n');
 }
 
 function shapeOf({ kind, headDim, queryHeadsPerStructure = 1, gated }: Inspection['blocks'][number]): string {
@@ -105,3 +157,34 @@ export function evaluationText({ metric, rows }: Evaluation): string {
 }
 
 const lengthOf = (text: string): number => [...text].length;
+
+/** What was written, and, where caches were cut too, what their shapes are now. */
+export function cutText({
+  file,
+  maxAbsDiff,
+  caches,
+}: {
+  readonly file: string;
+  readonly maxAbsDiff: number;
+  readonly caches?: readonly {
+    readonly name: string;
+    readonly axis: number;
+    readonly from: number;
+    readonly to: number;
+  }[];
+}): string {
+  const wrote = `Wrote ${plain(file)}, which differs from the masked model by ${maxAbsDiff.toExponential(1)} at most.`;
+  if (caches === undefined || caches.length === 0) return wrote;
+  const rows = caches.map(({ name, axis, from, to }) => [
+    plain(name),
+    String(axis),
+    String(from),
+    String(to),
+  ]);
+  return [
+    wrote,
+    '',
+    'Caches are compact: these inputs and outputs have other shapes now.',
+    table(['name', 'axis', 'before', 'now'], rows),
+  ].join('\n');
+}

@@ -9,15 +9,20 @@ import { openFolder } from '../data/folder.ts';
 import { InputError } from '../errors.ts';
 import { evaluateClassification } from '../evaluate/classification.ts';
 import { type Score, score } from '../evaluate/score.ts';
+import { nearest } from '../nearest.ts';
 import { saveModel } from '../onnx/save.ts';
 import type { Progress } from '../progress.ts';
 import type { LatencyTable } from '../prune/latency.ts';
 import { type Comparison, compareModels } from '../runtime/compare.ts';
 import type { Hardware } from '../runtime/hardware.ts';
 import { openSession } from '../runtime/session.ts';
-import { analyse } from '../structure/analyse.ts';
+import { type Analysis, analyse } from '../structure/analyse.ts';
 import type { Block, Refusal } from '../structure/block.ts';
+import { type CacheForm, cutCaches } from '../structure/caches.ts';
+import { draw, type Lane } from '../structure/explain.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import {
+  type OpenedModel,
   openDataset,
   openMachine,
   openModelFolder,
@@ -29,36 +34,74 @@ import { openStages } from './stages.ts';
 import { profileStep } from './steps.ts';
 import { checkedCut } from './verify.ts';
 
-/** What can be removed, in forward order, and what is refused and why. */
-export async function inspect(
-  path: string,
-): Promise<{ readonly blocks: readonly Omit<Block, 'columns'>[]; readonly refused: readonly Refusal[] }> {
-  const { blocks, refused } = analyse(await openValidModel(openFolder(path).modelFile));
-  return { blocks: blocks.map(({ columns, ...block }) => block), refused };
+/**
+ * What can be removed, in forward order, and what is refused and why.
+ * @param graph the block to draw, or 'all' of them
+ */
+export async function inspect(path: string, graph?: string): Promise<Inspection> {
+  const model = await openValidModel(openFolder(path).modelFile);
+  const analysis = analyse(model);
+  const blocks = analysis.blocks.map(({ columns, ...block }) => block);
+  const { refused } = analysis;
+  if (graph === undefined) return { blocks, refused };
+  const drawn = graph === 'all' ? blocks : [blockOf('inspect', analysis, graph)];
+  const graphs = Object.fromEntries(drawn.map(({ id }) => [id, draw(model, analysis, id)]));
+  return { blocks, refused, graphs };
+}
+
+export interface Inspection {
+  readonly blocks: readonly Omit<Block, 'columns'>[];
+  readonly refused: readonly Refusal[];
+  /** Block id → the steps from its consuming matrix back to its producers. */
+  readonly graphs?: Readonly<Record<string, Lane>>;
+}
+
+/** @throws InputError when the model has no such block */
+function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
+  const block = blocks.find((known) => known.id === id);
+  if (block) return block;
+  const ids = blocks.map((known) => known.id);
+  const meant = nearest(id, ids);
+  throw new InputError(
+    `${verb}: the model has no block "${id}", expected one of ${ids.join(', ') || 'none'}. ` +
+      (meant ? `Did you mean ${meant}?` : 'Name blocks as `ziplm inspect` lists them.'),
+  );
 }
 
 /** What shape a cut is checked on. */
-const CHECK_SHAPE = { batch: 2, sequence: 16 };
+const CHECK_SHAPE = { batch: 2, sequence: 16, past: 3 };
+
+/** An input or output that a cut made smaller: its axis of heads had `from` slices and has `to`. */
+export interface Resized {
+  readonly name: string;
+  readonly axis: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface CutReport {
+  readonly file: string;
+  readonly maxAbsDiff: number;
+  readonly removed: Readonly<Record<string, number>>;
+  /** Only with compact caches: what whoever drives the model must know. */
+  readonly caches?: readonly Resized[];
+}
 
 /**
  * Removes the named structures as they are, checks the result against the masked model, and writes it.
  * @param removal block id → indices along the consuming matrix; all of them remove the module
+ * @param cache whether inputs and outputs that count heads keep all of them (`keep`), or only those that stay (`compact`)
  */
 export async function cutModel(
   path: string,
   removal: Readonly<Record<string, readonly number[]>>,
   outputFile: string,
-): Promise<{ readonly file: string; readonly maxAbsDiff: number; readonly removed: Record<string, number> }> {
+  cache: CacheForm = 'keep',
+): Promise<CutReport> {
   const opened = await openModelFolder(path);
   const analysis = prunableBlocks(opened);
   for (const [id, indices] of Object.entries(removal)) {
-    const block = analysis.blocks.find((known) => known.id === id);
-    if (block === undefined) {
-      throw new InputError(
-        `cut: the model has no block "${id}", expected one of ${analysis.blocks.map((known) => known.id).join(', ')}. ` +
-          'Name blocks as `ziplm inspect` lists them.',
-      );
-    }
+    const block = blockOf('cut', analysis, id);
     const wrong = indices.find(
       (index, at) => !(index >= 0 && index < block.structures) || indices.indexOf(index) < at,
     );
@@ -75,12 +118,32 @@ export async function cutModel(
       `cut: --output ${outputFile}: there is no folder ${folder}. Make it, or choose another place.`,
     );
   }
-  const feeds = timingFeeds(opened, { shape: CHECK_SHAPE, search: { seed: 0 } });
+  const feeds = checkFeeds(opened);
   const wanted = new Map(Object.entries(removal).filter(([, indices]) => indices.length > 0));
-  const { model, maxAbsDiff } = await checkedCut(opened.model, analysis, wanted, [feeds], {});
+  const { model, maxAbsDiff } = await checkedCut(opened.model, analysis, wanted, feeds, {}, { cache });
   await saveModel(model, outputFile);
   const removed = Object.fromEntries(Object.entries(removal).map(([id, indices]) => [id, indices.length]));
-  return { file: outputFile, maxAbsDiff, removed };
+  const report = { file: outputFile, maxAbsDiff, removed };
+  if (cache === 'keep') return report;
+  const caches = cutCaches(analysis, wanted).map(({ name, axis, of, kept }) => ({
+    name,
+    axis,
+    from: of,
+    to: kept.length,
+  }));
+  return { ...report, caches };
+}
+
+/** Made-up inputs, each boolean one way and the other: a flag that chooses a branch must be checked in both. */
+function checkFeeds(opened: OpenedModel): Record<string, Tensor>[] {
+  const feeds = timingFeeds(opened, { shape: CHECK_SHAPE, search: { seed: 0 } });
+  const flags = Object.entries(feeds).filter(([, { type }]) => type === 'bool');
+  if (flags.length === 0) return [feeds];
+  const flipped = flags.map(([name, flag]) => {
+    const bits = Uint8Array.from(flag.data as Uint8Array, (bit) => 1 - bit);
+    return [name, { ...flag, data: bits }];
+  });
+  return [feeds, { ...feeds, ...Object.fromEntries(flipped) }];
 }
 
 /** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape. */
