@@ -1,8 +1,7 @@
 /**
- * Files that outlive a job: models and reports up, records down.
+ * Files that outlive a job: models and reports.
  * @module
  */
-import type { RunRecord } from '../record.ts';
 import type { GitHub } from './client.ts';
 
 export interface ArtifactRequest {
@@ -21,34 +20,42 @@ export interface Artifact {
   readonly id: number;
   readonly name: string;
   readonly url: string;
+  /** Of the archive: 64 hexadecimal digits. */
   readonly sha256: string | undefined;
 }
 
-/** Uploads; one of the same name from an earlier attempt is replaced. @returns undefined when it failed, with a warning */
-export declare function uploadArtifact(
-  github: GitHub,
-  request: ArtifactRequest,
-): Promise<Artifact | undefined>;
-
-export interface RecordsRequest {
-  /** Only artifacts whose names begin with this: `ziplm-record`. */
-  readonly prefix: string;
-  /** Another run's artifacts, by the REST API (`actions: read`); left out: this run's. */
-  readonly runId?: number;
-  /** A folder that is ours alone, below RUNNER_TEMP. */
-  readonly temporary: string;
-}
-
-export interface FoundRecord {
-  readonly artifact: string;
-  readonly record: RunRecord;
-}
+/** Weights hardly shrink, and text is small: speed counts. */
+const COMPRESSION = 1;
 
 /**
- * The `run.json` of every artifact, checked against the schema. What is too large, not a record, or more than
- * 64 is left out with a warning; nothing but `run.json` is unpacked, and nothing into a file.
+ * Uploads; one of the same name from an earlier attempt is replaced. Needs no permission.
+ * @returns undefined when it failed, with a warning
  */
-export declare function downloadRecords(
+export async function uploadArtifact(
   github: GitHub,
-  request: RecordsRequest,
-): Promise<readonly FoundRecord[]>;
+  request: ArtifactRequest,
+): Promise<Artifact | undefined> {
+  const { name, root, files, retentionDays, serverUrl, runId } = request;
+  const { DefaultArtifactClient } = await import('@actions/artifact');
+  const client = new DefaultArtifactClient();
+  const options = {
+    compressionLevel: COMPRESSION,
+    ...(retentionDays === undefined ? {} : { retentionDays }),
+  };
+  const upload = () => client.uploadArtifact(name, [...files], root, options);
+  try {
+    const { id, digest } = await upload().catch(async (error: unknown) => {
+      if (!/already exists|\b409\b/i.test(String(error))) throw error;
+      await client.deleteArtifact(name);
+      return upload();
+    });
+    if (id === undefined) throw new Error('the service gave it no number');
+    const url = `${serverUrl}/${github.owner}/${github.repo}/actions/runs/${runId}/artifacts/${id}`;
+    return { id, name, url, sha256: digest };
+  } catch (error) {
+    github.warn(
+      `github: the artifact ${name} was not uploaded; everything else goes on. ${(error as Error).message}`,
+    );
+    return undefined;
+  }
+}

@@ -1,6 +1,7 @@
 /**
  * The report as GitHub-flavoured Markdown: a headline, one table, a picture that nothing depends on, and the rest
- * folded away. Survives GitHub's sanitizer: no HTML but `details`, `summary` and `code`, no links, no images.
+ * folded away. Survives GitHub's sanitizer: no HTML but `details`, `summary` and `code`, no images, and no links but
+ * those to artifacts that the caller names.
  * @module
  */
 import { markdownTable } from 'markdown-table';
@@ -39,49 +40,90 @@ import {
 const MAX_CHART_POINTS = 12;
 const MAX_SENTENCE = 1000;
 
+/** A part of a record's report: what it is about, and its text. */
+export interface Section {
+  readonly about:
+    | 'title'
+    | 'verdict'
+    | 'results'
+    | 'chart'
+    | 'setting'
+    | 'notes'
+    | 'widths'
+    | 'hardware'
+    | 'method'
+    | 'measurements'
+    | 'files'
+    | 'timings'
+    | 'refused'
+    | 'warnings';
+  readonly text: string;
+}
+
+/** What the cell "model" of a target says, where that is not its path. */
+export type ModelCell = (target: TargetRecord) => string | undefined;
+
 /** One record, or several merged (a section each), as Markdown that ends with a line break. */
 export function renderMarkdown(records: RunRecord | readonly RunRecord[]): string {
   const merged = mergeRecords([records].flat());
-  const sections = merged.map((record) => section(record).join('\n\n'));
-  return `${[...contents(merged), ...sections].join('\n\n---\n\n')}\n`;
+  const texts = merged.map((record) =>
+    sections(record)
+      .map(({ text }) => text)
+      .join('\n\n'),
+  );
+  return `${[...contents(merged), ...texts].join('\n\n---\n\n')}\n`;
 }
 
 function contents(records: readonly RunRecord[]): string[] {
   if (records.length < 2) return [];
-  const rows = overview(records, markdown).map((row) => [...row]);
-  return [`### ZipLM: ${records.length} models\n\n${markdownTable(rows)}`];
+  return [`### ZipLM: ${records.length} models\n\n${overviewTable(records)}`];
 }
 
-function section(record: RunRecord): string[] {
+/** A row for each record. */
+export const overviewTable = (records: readonly RunRecord[]): string =>
+  markdownTable(overview(records, markdown).map((row) => [...row]));
+
+/** A record's report in its parts, in the order in which they are read. Parts without a text are left out. */
+export function sections(record: RunRecord, modelCell: ModelCell = () => undefined): Section[] {
   const said = headline(record, markdown);
-  return [
-    `### ZipLM: ${markdown(record.name)}`,
-    `**${said.verdict}** ${said.detail}`,
-    results(record),
-    ...(record.targets.length > 0 ? [accuracyChart(record.targets, record)] : []),
-    setting(record, markdown),
-    ...notes(record).map((note) => `> ${STATUS_MARK.inconclusive} ${note}`),
-    ...folded('Kept heads and neurons', widthTable(record)),
-    ...foldedFacts(hardwareFacts(record, markdown, markdownCode)),
-    ...foldedFacts(methodFacts(record, markdownCode)),
-    ...folded(
-      'Measurements',
-      record.targets.length > 0 ? markdownTable(proofs(record).map((row) => [...row])) : '',
-    ),
-    ...foldedFacts(fileFacts(record, markdownCode)),
-    ...foldedFacts(timingFacts(record, markdown)),
-    ...foldedList(
-      `Not pruned (${record.refused.length})`,
-      record.refused.map((r) => `${markdownCode(r.at)}: ${markdown(r.reason, MAX_SENTENCE)}`),
-    ),
-    ...foldedList(
-      `Warnings (${record.warnings.length})`,
-      record.warnings.map((w) => markdown(w, MAX_SENTENCE)),
-    ),
-  ].filter((part) => part !== '');
+  const list: readonly (readonly [Section['about'], string])[] = [
+    ['title', `### ZipLM: ${markdown(record.name)}`],
+    ['verdict', `**${said.verdict}** ${said.detail}`],
+    ['results', results(record, modelCell)],
+    ['chart', record.targets.length > 0 ? accuracyChart(record.targets, record) : ''],
+    ['setting', setting(record, markdown)],
+    ...notes(record).map((note) => ['notes', `> ${STATUS_MARK.inconclusive} ${note}`] as const),
+    ['widths', folded('Kept heads and neurons', widthTable(record))],
+    ['hardware', foldedFacts(hardwareFacts(record, markdown, markdownCode))],
+    ['method', foldedFacts(methodFacts(record, markdownCode))],
+    [
+      'measurements',
+      folded(
+        'Measurements',
+        record.targets.length > 0 ? markdownTable(proofs(record).map((row) => [...row])) : '',
+      ),
+    ],
+    ['files', foldedFacts(fileFacts(record, markdownCode))],
+    ['timings', foldedFacts(timingFacts(record, markdown))],
+    [
+      'refused',
+      foldedList(
+        `Not pruned (${record.refused.length})`,
+        record.refused.map((r) => `${markdownCode(r.at)}: ${markdown(r.reason, MAX_SENTENCE)}`),
+      ),
+    ],
+    [
+      'warnings',
+      foldedList(
+        `Warnings (${record.warnings.length})`,
+        record.warnings.map((w) => markdown(w, MAX_SENTENCE)),
+      ),
+    ],
+  ];
+  return list.filter(([, text]) => text !== '').map(([about, text]) => ({ about, text }));
 }
 
-function results(record: RunRecord): string {
+function results(record: RunRecord, modelCell: ModelCell): string {
   const { dense } = record;
   const { label } = metricStyle(dense.metric.name);
   return markdownTable(
@@ -103,7 +145,7 @@ function results(record: RunRecord): string {
         parametersOf(t, record),
         sizeOf(t, record),
         `${STATUS_MARK[t.status]} ${t.status}`,
-        markdownCode(t.file),
+        modelCell(t) ?? markdownCode(t.file),
       ]),
     ],
     { align: ['r', 'l', 'l', 'r', 'r', 'l', 'l'] },
@@ -144,15 +186,16 @@ function widthTable(record: RunRecord): string {
   );
 }
 
-function folded(summary: string, body: string): string[] {
-  return body === '' ? [] : [`<details><summary>${summary}</summary>\n\n${body}\n\n</details>`];
+/** A body under a line that opens it; nothing where there is no body. The summary is ours or escaped. */
+export function folded(summary: string, body: string): string {
+  return body === '' ? '' : `<details><summary>${summary}</summary>\n\n${body}\n\n</details>`;
 }
 
-function foldedList(summary: string, items: readonly string[]): string[] {
+function foldedList(summary: string, items: readonly string[]): string {
   return folded(summary, items.map((item) => `- ${item}`).join('\n'));
 }
 
-function foldedFacts({ title, lines }: Facts): string[] {
+function foldedFacts({ title, lines }: Facts): string {
   return foldedList(
     title,
     lines.map(([name, value]) => `${name}: ${value}`),
