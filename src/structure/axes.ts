@@ -226,8 +226,6 @@ export function unify(a: Axis, b: Axis): boolean {
 export interface Extent {
   readonly times: number;
   readonly symbols: readonly Atom[];
-  /** The axis whose extent it is, where it is one's: it tells the order of the factors. */
-  readonly of?: Axis;
 }
 
 export function extentOf(of: Axis): Extent {
@@ -235,7 +233,6 @@ export function extentOf(of: Axis): Extent {
   return {
     times: all.reduce((product, atom) => product * (atom.size ?? 1), 1),
     symbols: all.filter((atom) => atom.size === undefined),
-    of,
   };
 }
 

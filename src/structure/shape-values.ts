@@ -7,10 +7,13 @@ import type { Node } from '../onnx/model.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type Axes, type Extent, extentOf, factors } from './axes.ts';
 
-/** A scalar or a vector; an item is undefined when nothing is known about it. */
+/** A scalar, a vector or a matrix; an item is undefined when nothing is known about it. */
 export interface ShapeValue {
   readonly scalar: boolean;
+  /** Row by row, where it is a matrix. */
   readonly items: readonly Item[];
+  /** The width of a matrix: paddings are turned about as one. */
+  readonly columns?: number;
 }
 export type Item = Extent | undefined;
 
@@ -122,6 +125,12 @@ const certain =
     return a && { ...a, items: a.items.map((item) => onNumbers(f)(item, item)) };
   };
 
+/** The rows of a matrix, or the items of a vector, from the last to the first. */
+function reversed({ items, columns = 1, ...value }: ShapeValue): ShapeValue {
+  const rows = Array.from({ length: items.length / columns }, (_, i) => items.slice(i * columns, (i + 1) * columns));
+  return { ...value, items: rows.reverse().flat(), ...(columns > 1 && { columns }) };
+}
+
 const same: Evaluate = (op) => op.value(0);
 
 function whereItem(condition: Item, a: Item, b: Item): Item {
@@ -148,10 +157,10 @@ const table: Readonly<Record<string, Evaluate>> = {
   },
   Slice(op) {
     const data = op.value(0);
-    const [start, end, step] = [1, 2, 4].map((input) => numbersOf(op.value(input))?.[0]);
+    const [start, end, along, step = 1] = [1, 2, 3, 4].map((input) => numbersOf(op.value(input))?.[0]);
     if (!data || start === undefined || end === undefined) return undefined;
-    if (op.node.inputs[4] && step !== 1) return undefined;
-    return { scalar: false, items: data.items.slice(start, end) };
+    if (step === -1 && start === -1 && end <= -longest && (along ?? 0) === 0) return reversed(data);
+    return step === 1 && !data.columns ? { scalar: false, items: data.items.slice(start, end) } : undefined;
   },
   Concat(op) {
     const parts = op.node.inputs.map((_, input) => op.value(input));
@@ -169,8 +178,19 @@ const table: Readonly<Record<string, Evaluate>> = {
   },
   Reshape(op) {
     const [data, target] = [op.value(0), op.value(1)];
-    if (!data || !target || target.items.length > 1) return undefined;
-    return { ...data, scalar: target.items.length === 0 };
+    if (!data || !target) return undefined;
+    const columns = numberOf(target.items[1]);
+    if (target.items.length === 2) return columns! > 0 ? { scalar: false, items: data.items, columns: columns! } : undefined;
+    return target.items.length < 2 ? { scalar: target.items.length === 0, items: data.items } : undefined;
+  },
+  Transpose(op) {
+    const data = op.value(0);
+    const { columns = 1, items } = data ?? { items: [] };
+    const rows = items.length / columns;
+    if (!data || (data.columns && (op.ints('perm') ?? [1, 0]).join() !== '1,0')) return undefined;
+    if (!data.columns) return data;
+    const turned = Array.from({ length: columns }, (_, j) => Array.from({ length: rows }, (_, i) => items[i * columns + j]));
+    return { scalar: false, items: turned.flat(), columns: rows };
   },
   Cast: (op) => {
     const integer = [2, 3, 4, 5, 6, 7, 12, 13].includes(op.int('to', 1));
@@ -210,6 +230,8 @@ const table: Readonly<Record<string, Evaluate>> = {
   },
 };
 
+const forMatrices = new Set(['Reshape', 'Slice', 'Transpose', 'Identity', 'Cast']);
+
 /** Integer division truncates; whether the operands are integers is known by the caller. */
 const divide = (integer: boolean) =>
   pairwise((a, b) => {
@@ -220,6 +242,8 @@ const divide = (integer: boolean) =>
 /** What the node's first output holds, when it is shape arithmetic; undefined otherwise. */
 export function evaluateShape(op: ShapeInputs, integer: boolean): ShapeValue | undefined {
   if (op.node.domain !== '') return undefined;
+  const isMatrix = op.node.inputs.some((_, input) => op.value(input)?.columns !== undefined);
+  if (isMatrix && !forMatrices.has(op.node.opType)) return undefined;
   if (op.node.opType === 'Div') return divide(integer)(op);
   return Object.hasOwn(table, op.node.opType) ? table[op.node.opType](op) : undefined;
 }
