@@ -274,7 +274,10 @@ export function openState(judge: Judge, repository: string): State {
       const permission = permissions.get(params.username);
       if (permission === undefined) throw new Refusal(404, `${params.username} is not a user`);
       const example = judge.example('repos/get-collaborator-permission-level') as Thing;
-      return { status: 200, body: { ...example, permission, role_name: permission } };
+      // GitHub's example breaks its own schema: the user lacks a role. The old field knows three roles only.
+      const level = permission === 'triage' ? 'read' : permission === 'maintain' ? 'write' : permission;
+      const who = { ...(example.user as object), login: params.username, role_name: permission };
+      return { status: 200, body: { permission: level, role_name: permission, user: who } };
     },
     'issues/list-comments': (call) => ({
       status: 200,
