@@ -24,6 +24,7 @@ const list = <T extends z.ZodType>(item: T) => z.array(item).max(MAX_LIST);
 const count = z.number().int().min(0);
 const positive = z.number().gt(0);
 const nonNegative = z.number().min(0);
+const share = z.number().min(0).max(1);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** A path below the output folder: relative, with forward slashes, and never upwards. */
@@ -122,6 +123,28 @@ const latencyRow = z
   .strictObject({ kept: count, medianMs: nonNegative, low: nonNegative, high: nonNegative })
   .refine((r) => ordered(r.low, r.medianMs, r.high), INTERVAL);
 
+/** One that the run could use; all but the name is told by NVIDIA's alone, as it was when the run began. */
+const gpu = z.strictObject({
+  name: text,
+  memoryBytes: count.optional(),
+  driver: text.optional(),
+  uuid: text.optional(),
+  busy: share.optional(),
+  clocksMHz: z
+    .strictObject({
+      sm: nonNegative.optional(),
+      memory: nonNegative.optional(),
+      maxSm: nonNegative.optional(),
+    })
+    .optional(),
+  powerCapWatts: nonNegative.optional(),
+  temperatureCelsius: z.number().optional(),
+  /** What held the clocks down, in NVIDIA's words; "gpu_idle" is the resting state. */
+  throttled: list(text).optional(),
+  ecc: z.boolean().optional(),
+  mig: z.boolean().optional(),
+});
+
 const runRecord = z.strictObject({
   schema: z.literal(SCHEMA),
   createdAt: z.iso.datetime(),
@@ -132,9 +155,18 @@ const runRecord = z.strictObject({
     cores: count.min(1),
     memoryBytes: count,
     os: text,
-    gpus: list(z.strictObject({ name: text, memoryBytes: count.optional(), driver: text.optional() })),
+    gpus: list(gpu),
     /** Equal fingerprints mean comparable latencies. */
     fingerprint: text.min(1),
+    physicalCores: count.optional(),
+    virtual: z.boolean().optional(),
+    /** When the run began: the share of the processors that was busy, and the memory that was free. */
+    load: share.optional(),
+    freeMemoryBytes: count.optional(),
+    /** Other programs on the GPUs when the run began. */
+    occupants: list(z.strictObject({ pid: count, name: text, memoryBytes: count.optional() })).optional(),
+    /** Why these latencies are not to be trusted, a sentence each; empty on a quiet machine. */
+    noise: list(text).optional(),
   }),
   versions: z.strictObject({ node: text, onnxruntime: text, ziplm: text }),
   provider: text.min(1),

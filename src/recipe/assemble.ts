@@ -22,7 +22,7 @@ export function recordOf(
   warnings: readonly string[],
   now: Date = new Date(),
 ): RunRecord {
-  const { hardware } = machine;
+  const { hardware, conditions } = machine;
   const options = { classes: dense.classes, seed: config.search.seed };
 
   const targets = members.map((member): TargetRecord => {
@@ -75,8 +75,14 @@ export function recordOf(
       cores: hardware.cores,
       memoryBytes: hardware.memoryBytes,
       os: hardware.os,
-      gpus: hardware.gpus.map((name) => ({ name })),
+      gpus: conditions.gpus?.map(({ index: _, ...gpu }) => gpu) ?? hardware.gpus.map((name) => ({ name })),
       fingerprint: hardware.fingerprint,
+      physicalCores: hardware.physicalCores,
+      virtual: hardware.virtual,
+      load: conditions.load,
+      freeMemoryBytes: conditions.freeMemoryBytes,
+      occupants: conditions.occupants?.map(({ uuid: _, ...occupant }) => occupant) ?? [],
+      noise: conditions.noise,
     },
     versions: { node: hardware.node, onnxruntime: hardware.runtime, ziplm: version() },
     provider: machine.session.provider,

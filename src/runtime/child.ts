@@ -12,8 +12,7 @@ import { type Feeds, readFeeds } from './feeds.ts';
 import { type Provider, type Trial, tryProvider } from './provider.ts';
 import { openSession, type Session, type SessionOptions } from './session.ts';
 
-/** The argument by which a bundled program is told to be a measuring process. */
-export const childArgument = '--measuring-child';
+export { childArgument, isMeasuringChild } from './entry.ts';
 
 export type Job = TimeJob | TryJob;
 
@@ -45,11 +44,6 @@ export type Answer =
   | ({ readonly kind: 'tried' } & Trial)
   | { readonly kind: 'failed'; readonly error: 'input' | 'machine' | 'bug'; readonly message: string }
   | { readonly kind: 'done' };
-
-/** Whether this process was started to measure: asked by a bundled program before anything else. */
-export function isMeasuringChild(argv: readonly string[] = process.argv): boolean {
-  return argv[2] === childArgument;
-}
 
 /** Serves one job and ends the process's work. */
 export async function serveChild(): Promise<void> {

@@ -6,12 +6,19 @@
  * @module
  */
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import type * as Ort from 'onnxruntime-node';
 import { MachineError } from '../errors.ts';
 import { type ArrayOf, arrayOf, type DataType, type Tensor } from '../tensor/tensor.ts';
 
 export type Runtime = typeof Ort;
 export type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+
+/**
+ * The variable that names the folder whose `node_modules` has onnxruntime-node, where it is not found from here: for
+ * this process and the measuring ones that it starts.
+ */
+export const runtimeVariable = 'ZIPLM_RUNTIME';
 
 let loaded: Runtime | undefined;
 
@@ -25,7 +32,9 @@ export function loadRuntime(): Runtime {
     process.env.ORT_DISABLE_TELEMETRY ??= '1';
     try {
       // `require`, not `import`: the bundle keeps it as a plain call, and types stay those of the package.
-      loaded = createRequire(import.meta.url)('onnxruntime-node') as Runtime;
+      const folder = process.env[runtimeVariable];
+      const from = folder ? join(folder, 'package.json') : import.meta.url;
+      loaded = createRequire(from)('onnxruntime-node') as Runtime;
       // What matters is thrown as well; the log would print it a second time, in colour and with source lines.
       loaded.env.logLevel = 'fatal';
     } catch (cause) {

@@ -7,7 +7,8 @@ import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { InputError, MachineError } from '../errors.ts';
-import { type Answer, childArgument, type Job } from './child.ts';
+import type { Answer, Job } from './child.ts';
+import { childArgument } from './entry.ts';
 
 export interface ChildOptions {
   /** Ends the child; the call then rejects with the signal's reason. */
