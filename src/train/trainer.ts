@@ -1,0 +1,289 @@
+/**
+ * A trainer: a student, its optimiser's state, and a session that does steps.
+ *
+ * ```ts
+ * await using trainer = await openTrainer({ student, hidden, losses, optimiser, schedule, accumulate: 1, provider: 'cpu' });
+ * for (const batches of groups) reports.push(...(await trainer.step(batches)));
+ * const smaller = trainer.model();
+ * ```
+ *
+ * The state lives in JavaScript between runs and in the runtime within one: give `step` several steps' batches at a time. On the CPU a
+ * step is a function of its state and its batches, bit for bit, however many steps a run does (with as many threads).
+ * On CUDA, ONNX Runtime multiplies float32 matrices in TF32 on GPUs that have it (ten bits of mantissa, relative error about
+ * 10⁻³): enough for training, whose master weights, moments and sums stay in float32, so that no loss scaling is
+ * needed; `NVIDIA_TF32_OVERRIDE=0` in the environment of the process gives full float32 at a lower speed.
+ * @module
+ */
+import { differentiate } from '../autodiff/differentiate.ts';
+import { InputError } from '../errors.ts';
+import { cloneModel } from '../onnx/edit.ts';
+import { encodeModel } from '../onnx/encode.ts';
+import type { Model } from '../onnx/model.ts';
+import { storedTensor } from '../onnx/stored.ts';
+import { openSession, type SessionOptions } from '../runtime/session.ts';
+import { type ArrayOf, arrayOf, type DataType, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
+import type { AdamW } from './adamw.ts';
+import { commonStates, type HiddenState } from './hidden.ts';
+import { feed, type Losses, logitsOf, withLoss } from './losses.ts';
+import { learnedWeights, prepared } from './parameters.ts';
+import type { Schedule } from './schedule.ts';
+import { port, stateOf, stepModel } from './step.ts';
+
+export interface TrainerOptions extends SessionOptions {
+  /** What is trained: float32. Dropout is left out. */
+  readonly student: Model;
+  readonly losses: Losses;
+  /** The teacher's states that token distillation compares, `hiddenStates(teacher)`; those that the student lacks are left out. */
+  readonly hidden?: readonly HiddenState[];
+  readonly optimiser: AdamW;
+  readonly schedule: Schedule;
+  /** Batches of a step; their gradients' mean is the step's. */
+  readonly accumulate: number;
+  /** The initializers to train; those that `learnedWeights` finds when left out. */
+  readonly parameters?: readonly string[];
+}
+
+/** Defaults: the method's loss weights for text classification, and the optimiser's that all libraries have. */
+export const defaultLosses: Losses = { task: 0, logit: 0.5, token: 0.5, temperature: 2, relative: true };
+export const defaultOptimiser: AdamW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.03, clip: 1 };
+
+/** One batch: the model's inputs, and what its losses compare with (`losses.ts` says of what types and shapes). */
+export interface TrainingBatch {
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  readonly labels?: Tensor<'int64'>;
+  readonly counts?: Tensor<'float32'>;
+  readonly mask?: Tensor<'float32'>;
+  /** The teacher's logits, and its hidden states in the order of `Trainer.hidden`. */
+  readonly logits?: Tensor<'float32'>;
+  readonly hidden?: readonly Tensor<'float32'>[];
+}
+
+export interface StepReport {
+  /** Steps done, this one included. */
+  readonly step: number;
+  /** The weighted sum of the parts, a mean over the step's batches. */
+  readonly loss: number;
+  /** Each loss that has a weight, unweighted. */
+  readonly parts: Readonly<Partial<Record<'task' | 'logit' | 'token', number>>>;
+  /** Of the gradient over all weights, before clipping. */
+  readonly norm: number;
+  /** The learning rate of this step. */
+  readonly rate: number;
+}
+
+/** All that a trainer needs to go on from. Not changed by later steps. */
+export interface Snapshot {
+  /** Steps done. */
+  readonly step: number;
+  /** Weights and moments by the step graph's names. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+export interface Trainer extends AsyncDisposable {
+  /** The states that the batches' `hidden` must hold; empty when tokens are not distilled. */
+  readonly hidden: readonly HiddenState[];
+  /** The initializers that are trained. */
+  readonly parameters: readonly string[];
+  /**
+   * Does `batches.length / accumulate` optimiser steps in one run.
+   * @throws InputError when a loss or a gradient is no finite number; the state is then as it was before
+   */
+  step(batches: readonly TrainingBatch[]): Promise<StepReport[]>;
+  state(): Snapshot;
+  /** @throws Error when the snapshot is of another model */
+  restore(snapshot: Snapshot): void;
+  /** The trained initializers' values now, by name. */
+  weights(): Map<string, Tensor>;
+  /** The student with its weights as they are now. Its graph is the student's but for dropout and untied vectors. */
+  model(): Model;
+}
+
+/**
+ * Builds the training step of a student and opens a session of it.
+ * @throws InputError for a weight that is not float32, for an operator without a gradient, for losses that have nothing to
+ *   compare
+ */
+export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
+  const { losses, optimiser, schedule, accumulate, hidden = [], ...session } = options;
+  const student = prepared(options.student);
+  const wanted = options.parameters ?? learnedWeights(student);
+  for (const name of wanted) checkType(student, name);
+  const states = losses.token > 0 ? commonStates(hidden, student) : [];
+  const loss = withLoss(student, { losses, logits: logitsOf(student), hidden: states, parameters: wanted });
+  const { model, gradients } = differentiate(loss.model, loss.loss, [...loss.parameters.values()]);
+  const learned = [...loss.parameters].flatMap(([initializer, name]) => {
+    const gradient = gradients.get(name);
+    const { shape } = student.graph.initializers.get(initializer)!;
+    return gradient === undefined ? [] : [{ initializer, name, shape, gradient }];
+  });
+  if (learned.length === 0) {
+    throw new InputError('train: the loss depends on no weight of the model. Check which outputs it has.');
+  }
+  const graph = stepModel({
+    graph: model.graph,
+    opsets: model.opsets,
+    learned,
+    reports: new Map([['loss', loss.loss], ...loss.parts]),
+    optimiser,
+    schedule,
+    accumulate,
+  });
+  const run = await openSession(encodeModel(graph), sessionOptions(session));
+
+  const feeds = model.graph.inputs.map(({ name, type }) => ({ name, type: type as DataType }));
+  const initialOf = (name: string) => student.graph.initializers.get(name)!.tensor();
+  let step = 0;
+  let tensors: Readonly<Record<string, Tensor>> = Object.fromEntries(
+    learned.flatMap(({ initializer, name, shape }) => [
+      [port.weight(name), initialOf(initializer)],
+      [port.first(name), zeros('float32', shape)],
+      [port.second(name), zeros('float32', shape)],
+    ]),
+  );
+
+  const trainer: Trainer = {
+    hidden: states,
+    parameters: learned.map(({ initializer }) => initializer),
+    async step(batches) {
+      const count = batches.length / accumulate;
+      if (!Number.isInteger(count) || count === 0) {
+        throw new RangeError(`train: ${batches.length} batches are no steps of ${accumulate}`);
+      }
+      const flat = batches.map(flatten);
+      const found = await run.run({
+        ...tensors,
+        ...Object.assign({}, ...feeds.map(({ name, type }) => stacked(name, type, flat))),
+        [port.count]: tensor('int64', [], BigInt64Array.of(BigInt(count))),
+        [port.done]: tensor('int64', [], BigInt64Array.of(BigInt(step))),
+      });
+      const reports = reportsOf(found, [...loss.parts.keys()], step, count);
+      tensors = Object.fromEntries(
+        learned.flatMap(({ name }) => stateOf(name).map((state) => [state, found[port.next(state)]])),
+      );
+      step += count;
+      return reports;
+    },
+    state: () => ({ step, tensors }),
+    restore(snapshot) {
+      for (const [name, { shape }] of Object.entries(tensors)) {
+        const other = snapshot.tensors[name];
+        if (other?.shape.join() !== shape.join()) {
+          throw new Error(
+            `train: the snapshot's "${name}" is [${other?.shape}], expected [${shape}]: it is another model's`,
+          );
+        }
+      }
+      ({ step, tensors } = snapshot);
+    },
+    weights: () => new Map(learned.map(({ initializer, name }) => [initializer, tensors[port.weight(name)]])),
+    model: () => withWeights(student, trainer.weights()),
+    [Symbol.asyncDispose]: () => run[Symbol.asyncDispose](),
+  };
+  return trainer;
+}
+
+/** A model with other values of some initializers. */
+export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>): Model {
+  const result = cloneModel(model);
+  for (const [name, value] of weights) result.graph.initializers.set(name, storedTensor(value));
+  return result;
+}
+
+function checkType({ graph }: Model, name: string): void {
+  const type = graph.initializers.get(name)?.type;
+  if (type === 'float32') return;
+  throw new InputError(
+    type === undefined
+      ? `train: the model has no weight "${name}".`
+      : `train: the weight "${name}" is ${type}, expected float32. Export the model in float32 to train it.`,
+  );
+}
+
+function sessionOptions({
+  provider,
+  threads,
+  optimization,
+  extra,
+  optimizedModelFile,
+}: SessionOptions): SessionOptions {
+  return {
+    ...(provider && { provider }),
+    ...(threads !== undefined && { threads }),
+    ...(optimization && { optimization }),
+    ...(extra && { extra }),
+    ...(optimizedModelFile !== undefined && { optimizedModelFile }),
+  };
+}
+
+function flatten({
+  feeds,
+  labels,
+  counts,
+  mask,
+  logits,
+  hidden = [],
+}: TrainingBatch): Record<string, Tensor> {
+  return {
+    ...feeds,
+    ...(labels && { [feed.labels]: labels }),
+    ...(counts && { [feed.counts]: counts }),
+    ...(mask && { [feed.mask]: mask }),
+    ...(logits && { [feed.logits]: logits }),
+    ...Object.fromEntries(hidden.map((state, k) => [feed.hidden(k), state])),
+  };
+}
+
+/** The batches' tensors of one feed, as the step graph takes them. */
+function stacked(
+  name: string,
+  type: DataType,
+  batches: readonly Readonly<Record<string, Tensor>>[],
+): Record<string, Tensor> {
+  const parts = batches.map((batch, i) => {
+    const part = batch[name];
+    if (part?.type === type) return part;
+    throw new Error(`train: batch ${i} has ${part?.type ?? 'no'} "${name}", expected ${type}`);
+  });
+  const starts = [0];
+  for (const { data } of parts) starts.push(starts.at(-1)! + data.length);
+  const [{ shape }] = parts;
+  let data = parts[0].data;
+  if (parts.length > 1) {
+    data = new arrayOf[type](starts.at(-1)!) as ArrayOf[DataType];
+    parts.forEach((part, i) => {
+      data.set(part.data as never, starts[i]);
+    });
+  }
+  const ints = (values: readonly number[]) => BigInt64Array.from(values, BigInt);
+  return {
+    [port.data(name)]: tensor(type, [data.length], data),
+    [port.starts(name)]: tensor('int64', [starts.length], ints(starts)),
+    [port.shapes(name)]: tensor(
+      'int64',
+      [parts.length, shape.length],
+      ints(parts.flatMap((part) => [...part.shape])),
+    ),
+  };
+}
+
+function reportsOf(
+  found: Readonly<Record<string, Tensor>>,
+  parts: readonly (keyof Losses)[],
+  before: number,
+  count: number,
+): StepReport[] {
+  const at = (name: string, i: number) => Number(found[port.report(name)].data[i]);
+  return Array.from({ length: count }, (_, i) => {
+    const report = {
+      step: before + i + 1,
+      loss: at('loss', i),
+      parts: Object.fromEntries(parts.map((part) => [part, at(part, i)])),
+      norm: at('norm', i),
+      rate: at('rate', i),
+    };
+    if (Number.isFinite(report.loss) && Number.isFinite(report.norm)) return report;
+    throw new InputError(
+      `train: at step ${report.step} the loss is ${report.loss} and the gradient's norm ${report.norm}. Lower the learning rate (it was ${report.rate.toExponential(1)}), or clip the gradient.`,
+    );
+  });
+}
