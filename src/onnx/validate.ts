@@ -6,7 +6,7 @@
 import { InputError } from '../errors.ts';
 import { limits } from './limits.ts';
 import type { FunctionDefinition, Graph, Model, Node, ValueInfo } from './model.ts';
-import { describeNode, subgraphs } from './walk.ts';
+import { describeNode, graphAttribute, subgraphs } from './walk.ts';
 
 /** Operator sets that are parts of ONNX or of ONNX Runtime. Any other would need a library loaded into the process. */
 const knownDomains: ReadonlySet<string> = new Set([
@@ -69,12 +69,52 @@ function checkNodes(
       );
     }
     for (const body of subgraphs(node)) checkGraph(body, scope, depth + 1, isKnown, who);
+    checkBodies(who, node);
     if (node.outputs.every((output) => output === '')) throw new InputError(`${who} makes nothing.`);
     for (const output of node.outputs) {
       if (output === '') continue;
       if (sees(scope, output)) throw new InputError(`${who} makes "${output}", which exists already.`);
       scope.own.add(output);
     }
+  }
+}
+
+/** Whether a node of control flow has the bodies that it needs, with as many ends as it has itself. */
+function checkBodies(who: string, node: Node): void {
+  if (node.domain !== '') return;
+  const expect = (what: string, got: number, least: number, most = least) => {
+    if (got >= least && got <= most) return;
+    throw new InputError(`${who} has ${got} ${what}, expected ${least}${most > least ? ' or more' : ''}.`);
+  };
+  const body = (name: string): Graph => {
+    const found = graphAttribute(node, name);
+    if (!found) throw new InputError(`${who} has no body "${name}".`);
+    return found;
+  };
+  const { inputs, outputs } = node;
+  switch (node.opType) {
+    case 'If':
+      expect('inputs', inputs.length, 1);
+      for (const name of ['then_branch', 'else_branch']) {
+        expect(`inputs in "${name}"`, body(name).inputs.length, 0);
+        expect(`outputs in "${name}"`, body(name).outputs.length, outputs.length);
+      }
+      return;
+    case 'Loop': {
+      // Trip count, condition and what is carried; the condition and what is carried, and what is gathered.
+      const carried = Math.max(inputs.length - 2, 0);
+      expect('inputs in its body', body('body').inputs.length, 2 + carried);
+      expect(
+        'outputs in its body',
+        body('body').outputs.length,
+        1 + Math.max(carried, outputs.length),
+        Infinity,
+      );
+      return;
+    }
+    case 'Scan':
+      expect('inputs in its body', body('body').inputs.length, inputs.length);
+      expect('outputs in its body', body('body').outputs.length, outputs.length, Infinity);
   }
 }
 

@@ -120,6 +120,34 @@ describe('refused', () => {
       /the body's initializer "Shape" hides a value of that name/,
     ],
     [
+      'a choice without a second branch',
+      ({ graph }) => {
+        const body = { ...emptyGraph([]), outputs: [{ name: 'Shape' }] };
+        graph.nodes.push(newNode('If', ['Shape'], ['z'], [['then_branch', { kind: 'graph', value: body }]]));
+      },
+      /"z" \(If\) has no body "else_branch"/,
+    ],
+    [
+      'a choice of many conditions',
+      ({ graph }) => graph.nodes.push(newNode('If', ['Shape', 'Shape'], ['z'])),
+      /"z" \(If\) has 2 inputs, expected 1/,
+    ],
+    [
+      'a loop that carries what its body does not',
+      ({ graph }) => {
+        const body = emptyGraph([]);
+        graph.nodes.push(
+          newNode('Loop', ['', '', 'Shape'], ['z'], [['body', { kind: 'graph', value: body }]]),
+        );
+      },
+      /"z" \(Loop\) has 0 inputs in its body, expected 3/,
+    ],
+    [
+      'a scan without a body',
+      ({ graph }) => graph.nodes.push(newNode('Scan', ['Shape'], ['z'])),
+      /"z" \(Scan\) has no body "body"/,
+    ],
+    [
       'a node that makes nothing',
       ({ graph }) => graph.nodes.push({ ...newNode('Neg', ['Shape'], ['']), name: 'idle' }),
       /"idle" \(Neg\) makes nothing/,
@@ -185,9 +213,10 @@ test('functions that end, and bodies that name what they like, are valid', () =>
   });
   for (const output of ['a', 'b']) {
     // Two bodies side by side do not see each other.
-    model.graph.nodes.push(
-      newNode('If', ['Shape'], [output], [['then_branch', { kind: 'graph', value: twin() }]]),
+    const branches = ['then_branch', 'else_branch'].map(
+      (name) => [name, { kind: 'graph', value: twin() }] as const,
     );
+    model.graph.nodes.push(newNode('If', ['Shape'], [output], branches));
   }
   const nodes = [newNode('Neg', ['x'], ['y'])];
   const rest = {
