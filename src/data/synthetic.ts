@@ -5,8 +5,11 @@
 import { InputError } from '../errors.ts';
 import type { ValueInfo } from '../onnx/model.ts';
 import { random } from '../tensor/random.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { filled, meaningOf } from './feeds.ts';
+
+/** Elements; a batch of 32 pictures of a megapixel has a third of it. */
+const LARGEST_INPUT = 2 ** 28;
 
 /**
  * One batch for a graph's inputs (those that are not initializers): ids uniform below `vocabulary`, masks of ones,
@@ -31,6 +34,12 @@ export function syntheticFeeds(
   const next = random(seed);
   for (const input of inputs) {
     const shape = boundShape(input, batch, sequence, past);
+    if (sizeOf(shape) > LARGEST_INPUT) {
+      throw new InputError(
+        `model: the input "${input.name}" of shape [${shape.join(', ')}] has more than ${LARGEST_INPUT} elements, so it cannot be made up. ` +
+          'Export the model with smaller dimensions, or lower shape.batch or shape.sequence.',
+      );
+    }
     const meaning = meaningOf(input.name);
     const isFloat = input.type?.includes('float') === true;
     const value = {
