@@ -53,10 +53,11 @@ describe('one comment', () => {
   });
 
   test('whatever the title is, the marker is one line and holds nothing of it', async () => {
+    const github = open(server);
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'binary', minLength: 1 }), async (title) => {
         server.state.comments.length = 0;
-        await upsertComment(open(server), request({ title }));
+        await upsertComment(github, request({ title }));
         expect(bodies()[0]).toMatch(/^<!-- ziplm [0-9a-f]{16} 100\.1 -->\nthe whole report\n$/);
       }),
       { numRuns: 20 },
