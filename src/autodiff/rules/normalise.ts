@@ -166,20 +166,17 @@ function meanAlong(op: Operation, x: string, scale: string): (t: string) => stri
   return (t) => reduce(op, 'ReduceMean', g.op('Mul', [t, scale]), axes, true);
 }
 
-/** The forward node gives its mean and the inverse of its deviation. */
+/** The forward node gives its mean and the inverse of its deviation, always in float32. */
 export const layerNormalisation: Rule = single(
   (op, of) => {
-    const [, mean, inverse] = op.node.outputs.map((output) => sameType(op, output, op.node.inputs[0]));
-    const centred = op.g.op('Sub', [op.node.inputs[0], mean]);
-    return normalisationGradients(op, of, centred, inverse, true);
+    const [x] = op.node.inputs;
+    const [mean, inverse] = op.node.outputs
+      .slice(1)
+      .map((output) => (floatType(op, x) === 'float32' ? output : cast(op, output, 'float64')));
+    return normalisationGradients(op, of, op.g.op('Sub', [x, mean]), inverse, true);
   },
   { reads: 3 },
 );
-
-function sameType(op: Operation, value: string, like: string): string {
-  const type = op.type(value);
-  return type === undefined || type === op.type(like) ? value : cast(op, value, floatType(op, like));
-}
 
 /** The root of the mean square is computed again: the operator does not give it. */
 export const rootMeanSquareNormalisation: Rule = single((op, of) => {

@@ -158,8 +158,8 @@ export const einsum: Rule = single(
   },
 );
 
-/** Zeros behind each axis, as far as `like` goes: what a stride left over at the end was not read. */
-function paddedTo(op: Operation, x: string, like: string): string {
+/** As long as `like` along every axis: a stride may have left something over at the end, or the padding reached beyond it. */
+function fittedTo(op: Operation, x: string, like: string): string {
   const { g } = op;
   const none = dimsOf(op, like).map(() => 0);
   const missing = g.op('Sub', [shapeOf(op, like), g.op('Shape', [x])]);
@@ -184,8 +184,9 @@ export const conv: Rule = single(
         return carried(adjoint, reshapeLike(op, reduce(op, 'ReduceSum', wide, axes, false), bias));
       }
       if (i === 0) {
-        const product = g.op('ConvTranspose', [wide, w], { strides, dilations, pads });
-        return carried(adjoint, paddedTo(op, product, x));
+        const open = pads.map((width, i) => (i < ones.length ? width : 0));
+        const product = g.op('ConvTranspose', [wide, w], { strides, dilations, pads: open });
+        return carried(adjoint, fittedTo(op, product, x));
       }
       // Examples and channels change places: the adjoint is the kernel, and its stride the dilation.
       const swap = [1, 0, ...ones.map((_, axis) => axis + 2)];
