@@ -215,7 +215,7 @@ function builder(
               attributes: new Map(),
             });
           }
-        }
+        } else name = value; // in a body it has the body's prefix
         renamed.add(name);
         graph.outputs.push({ ...info, name });
       }
