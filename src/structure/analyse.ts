@@ -22,8 +22,9 @@ import {
   type Axis,
   axis,
   factors,
+  find,
   freeze,
-  isUnit,
+  leaves,
   sameAxis,
   sizeOfAxis,
   unify,
@@ -78,6 +79,8 @@ export function analyse(given: Model): Analysis {
   const operands = new Map<string, Axes>();
   const targets: Target[] = [];
   const unfollowed = new Map<string, Refusal>();
+  /** Atoms of what several layers read though no activation decides it. */
+  const shared = new Set<Atom>();
   const contractions: Contraction[] = [];
   const batched: Axis[] = [];
   const mixed: Axis[] = [];
@@ -134,10 +137,12 @@ export function analyse(given: Model): Analysis {
     // A table beside scores that several layers read, or that must keep its shape: each reader takes the slices it
     // needs, so that a cut of one is none of another's. The last axis is features or positions, never heads.
     const fresh = own.map((one, i) => {
-      const numbered = i < own.length - 1 && sizeOfAxis(one) !== undefined && !isUnit(one);
-      return numbered && (reads > 1 || factors(one).some((atom) => atom.frozen))
-        ? axis(sizeOfAxis(one))
-        : one;
+      const open = factors(one).filter((atom) => atom.size === undefined);
+      const numbered = factors(one).slice(open.length); // the batch lies before the heads
+      const size = sizeOfAxis(numbered);
+      if (i === own.length - 1 || size === undefined || size === 1) return one;
+      const keeps = reads > 1 || numbered.some((atom) => atom.frozen || [...shared].some((two) => find(two) === atom));
+      return keeps ? [...open, ...axis(size)] : one;
     });
     if (fresh.every((one, i) => one === own[i])) return own;
     operands.set(operandKey(node, input), fresh);
@@ -232,6 +237,7 @@ export function analyse(given: Model): Analysis {
     }
     node.outputs.forEach((name, i) => {
       if (name !== '' && outputs[i]) values.set(name, outputs[i]);
+      if ((facts.tableReads.get(name) ?? 0) > 1) for (const atom of outputs[i]?.flatMap(leaves) ?? []) shared.add(atom);
     });
     // How many slices there are is a whole number, whatever they hold.
     const counts = node.opType === 'Shape' || node.opType === 'Size';
@@ -320,6 +326,11 @@ function factsOf(graph: Graph) {
       if (!activations.has(name)) tableReads.set(name, (tableReads.get(name) ?? 0) + 1);
     }
   }
+  for (const node of graph.nodes.toReversed()) {
+    if (node.opType === 'Shape' || node.outputs.some((name) => activations.has(name))) continue;
+    const reads = node.outputs.reduce((sum, name) => sum + (tableReads.get(name) ?? 0), 0);
+    if (reads > 0) for (const name of new Set(node.inputs)) tableReads.set(name, (tableReads.get(name) ?? 0) + reads);
+  }
   const stored = (name: string): StoredTensor | undefined => {
     const initializer = graph.initializers.get(name);
     if (initializer) return initializer;
@@ -338,7 +349,7 @@ function factsOf(graph: Graph) {
       });
       return found && !constants.has(nodeKey(node));
     },
-    /** How many operators pair a value that no activation decides with one that is decided by some. */
+    /** How many operators pair a value that no activation decides, or what is made of it, with one that is decided by some. */
     tableReads,
     /** The initializer behind a constant, and, where it is transposed on the way, its axes' order. */
     leaf(name: string): { name: string; type: ElementType; order?: readonly number[] } | undefined {

@@ -52,12 +52,13 @@ export function extract(given: Model, analysis: Analysis, blockId: string): Extr
     );
   };
 
-  /** A regrouping of dimensions without a number: from outside, the result would not tell which they were. */
+  /** Dimensions without a number, joined to one, or to heads: from outside, the result would not tell which they were. */
   const folds = (name: string, { opType }: Node) =>
-    (opType === 'Reshape' || opType === 'Flatten') &&
-    (analysis.values.get(name) ?? []).some(
-      (one) => factors(one).filter((other) => other.size === undefined).length > 1,
-    );
+    (analysis.values.get(name) ?? []).some((one) => {
+      const open = factors(one).filter((other) => other.size === undefined).length;
+      if (open > 0 && open < factors(one).length) return true;
+      return open > 1 && (opType === 'Reshape' || opType === 'Flatten');
+    });
 
   const chosen = new Set<Node>();
   const boundary = new Set<string>();
@@ -101,14 +102,16 @@ export function extract(given: Model, analysis: Analysis, blockId: string): Extr
   };
   const draft = draftOf(alone, freshNames(model.graph));
   // The shape of a value outside the block, from values that enter it: their dimensions are the same atoms.
+  const made = new Set([...chosen].filter((node) => !shapesOf.has(node)).flatMap((node) => node.outputs));
   for (const node of shapesOf) {
     const all = analysis.values.get(node.inputs[0])!;
     const axes = all.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', all.length));
-    const shape = boundary.has(node.inputs[0])
+    const isHere = made.has(node.inputs[0]) || boundary.has(node.inputs[0]);
+    const shape = isHere
       ? undefined
       : shapeOf(draft, axes, [...boundary], analysis.values, { output: node.outputs[0] });
     if (shape === undefined) {
-      boundary.add(node.inputs[0]);
+      if (!isHere) boundary.add(node.inputs[0]);
       draft.added.push(cloneNode(node));
     }
   }

@@ -55,10 +55,11 @@ export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
       );
     else {
       const old = node.inputs[where];
+      const written = literal(draft.model, old);
       const changed = items.map((item, i) =>
         item?.some(isCut)
           ? sizes.resized(item, () => elements(draft, analysis, old)(i, i + 1)[0])
-          : undefined,
+          : written?.[i],
       );
       const memo = `${old} ${changed.join()}`;
       const renewed = vectors.get(memo) ?? assemble(draft, changed, elements(draft, analysis, old));
@@ -105,6 +106,12 @@ function arithmetic(draft: Draft, plan: Plan) {
       return over(times(now(), sizeOfAxis(numbered(of))!), size(numbered(of)));
     },
   };
+}
+
+/** The numbers of a vector that the graph holds: with new ones beside them they make a vector that it holds again. */
+function literal({ graph }: Model, vector: string): readonly number[] | undefined {
+  const stored = graph.initializers.get(vector);
+  return stored?.type === 'int64' ? Array.from(stored.tensor().data as BigInt64Array, Number) : undefined;
 }
 
 /** Reads items of an integer vector without computing them again where they stand alone already. */
@@ -285,11 +292,22 @@ function slicing(draft: Draft, analysis: Analysis, plan: Plan, isCut: (of: Axis)
       });
       return output;
     }
-    return axes.reduce(
-      (value, one, i) =>
-        isCut(one) ? draft.op('Gather', [value, plan.indices(one)], [axisAttribute(i)]) : value,
-      name,
-    );
+    return axes.reduce((value, one, i) => (isCut(one) ? sliceAt(value, one, i, axes.length) : value), name);
+  };
+  const sliceAt = (value: string, one: Axis, at: number, rank: number): string => {
+    const open = factors(one).filter((atom) => atom.size === undefined);
+    if (open.length === 0) return draft.op('Gather', [value, plan.indices(one)], [axisAttribute(at)]);
+    // The batch is set apart from the heads, and joined to those that stay.
+    const heads = factors(one).slice(open.length);
+    const shape = draft.op('Shape', [value]);
+    const sizes = (from: number, to: number) =>
+      from < to ? [draft.op('Slice', [shape, draft.ints([from]), draft.ints([to])])] : [];
+    const reshape = (of: string, own: readonly number[]) => {
+      const target = [...sizes(0, at), draft.ints(own), ...sizes(at + 1, rank)];
+      return draft.op('Reshape', [of, draft.op('Concat', target, [axisAttribute(0)])]);
+    };
+    const apart = reshape(value, [-1, sizeOfAxis(heads)!]);
+    return reshape(draft.op('Gather', [apart, plan.indices(heads)], [axisAttribute(at + 1)]), [-1]);
   };
   return {
     derive,

@@ -205,7 +205,12 @@ export const table: readonly { readonly title: string; readonly entries: readonl
       ),
       entry('Gather', 'The axis that is picked from stays whole; the axes of the indices take its place.', layout.gather),
       entry('GatherND', 'The axes that are picked from stay whole.', layout.gatherND),
-      entry('GatherElements', 'Every axis stays whole.', layout.gatherElements),
+      entry(
+        'GatherElements',
+        'The axis that is picked from stays whole; along the others, elements are picked from their own slice.',
+        layout.gatherElements,
+        1,
+      ),
       entry('ScatterND ScatterElements Scatter', 'Every axis stays whole.', layout.scatter),
       entry('If', 'Axes of both branches are the same axis: what is cut is cut in both.', layout.choice),
       entry('Pad', 'Axes that are padded stay whole; others pass.', layout.pad),

@@ -255,7 +255,7 @@ export const gatherElements = known([any, any], (op, data, indices) => {
 export const pad = known([any], (op, x) => {
   const listed = op.node.inputs[3] ? listedAxes(op, 3, x.length) : [...x.keys()];
   if (isRefused(listed) || !listed) return outside;
-  const pads = op.ints('pads') ?? numbersOf(op.value(1));
+  const pads = op.ints('pads') ?? op.value(1)?.items.map(numberOf);
   return [
     x.map((one, at) => {
       const i = listed.indexOf(at);

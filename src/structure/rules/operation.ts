@@ -110,12 +110,11 @@ export function listedAxes(op: Operation, input: number, rank: number): readonly
   return all ? (places as number[]) : outside;
 }
 
-/** The axis of a computed size: of its factors, or an unknown one. */
-export function sizedBy(item: Item): Axis {
-  if (!item || !Number.isSafeInteger(item.times) || item.times < 0) return axis(undefined);
-  // A number of slices is an axis of its own; of numbers and names together, only the axis tells the order.
-  return (item.symbols.length > 0 && item.times > 1 && item.of) || [...axis(item.times), ...item.symbols];
-}
+/** The axis of a computed size: of its factors, the batch before the heads, or an unknown one. */
+export const sizedBy = (item: Item): Axis =>
+  item && Number.isSafeInteger(item.times) && item.times >= 0
+    ? [...item.symbols, ...axis(item.times)]
+    : axis(undefined);
 
 /** Freezes all that a node reads, or all but some of its inputs. */
 export function freezeInputs(op: Operation, what: string, except: readonly number[] = []): void {
