@@ -178,7 +178,7 @@ function preserveShapes(
     if (!all?.some(isCut)) continue;
     const axes = all.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', all.length));
     const asked = (reader: Node) =>
-      picks(draft.model, reader, axes.length)?.some((i) => isCut(axes[i])) ?? true;
+      picks(draft.model, reader, axes.length)?.some((i) => isCut(axes[i] ?? [])) ?? true;
     const [old] = node.outputs;
     if (!index.uses(old).some(({ node: reader }) => asked(reader)) && !index.isOutput(old)) continue;
     const now = draft.fresh(old);
