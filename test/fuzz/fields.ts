@@ -128,9 +128,15 @@ function set(message: Fields, field: DescField, value: unknown): void {
   else message[field.localName] = value;
 }
 
-/** The same message again. Both stay decodable apart. */
-function copyOf(message: Message, desc: DescMessage): Message {
-  return fromBinary(desc, toBinary(desc, message as never), { recursionLimit: 1000 });
+/** Copies of larger messages, made again and again, would be the fuzzer's own weight. */
+const largestCopy = 300_000;
+
+/** The same message again, or an empty one for a large one. Both stay decodable apart. */
+function copyOf<T extends Message>(message: T, desc: DescMessage): T {
+  const bytes = toBinary(desc, message as never);
+  return fromBinary(desc, bytes.length > largestCopy ? new Uint8Array() : bytes, {
+    recursionLimit: 1000,
+  }) as T;
 }
 
 /** One to four changes to a model. */
@@ -166,7 +172,7 @@ function anyField(model: ModelProto, next: Random): void {
       () => list.splice(at, 0, ...(list.length > 0 ? [list[at]] : [])),
       () => list.reverse(),
       () => list.splice(0),
-      () => list.push(...Array.from({ length: 70 }, fresh)),
+      () => list.push(...Array.from({ length: field.message ? 9 : 70 }, fresh)),
     ];
     pick(changes, next)();
     set(message, field, list);
@@ -293,7 +299,7 @@ const aimed: readonly Change[] = [
   }),
   onNode((node, graph, next) => {
     const donor = pick(graph.node, next);
-    for (const one of donor.attribute) node.attribute.push(copyOf(one, AttributeProtoSchema) as typeof one);
+    for (const one of [...donor.attribute]) node.attribute.push(copyOf(one, AttributeProtoSchema));
   }),
   onNode((node, _, next) => {
     const name = pick(
@@ -314,7 +320,7 @@ const aimed: readonly Change[] = [
     graph.node.push(nested(graph, pick([2, 7, 8, 9, 20, 40], next), pick(['If', 'Loop', 'Scan'], next)));
   }),
   onNode((node, graph) => {
-    const body = copyOf(graph, GraphProtoSchema) as GraphProto;
+    const body = copyOf(graph, GraphProtoSchema);
     node.attribute.push(create(AttributeProtoSchema, { name: 'body', type: AttributeType.GRAPH, g: body }));
   }),
   onTensor((tensor, next) => {
@@ -359,9 +365,7 @@ const aimed: readonly Change[] = [
   (model, next) => {
     const graph = model.graph;
     if (!graph || graph.node.length === 0) return;
-    const nodes = graph.node
-      .slice(0, 1 + integer(next, 5))
-      .map((one) => copyOf(one, NodeProtoSchema) as NodeProto);
+    const nodes = graph.node.slice(0, 1 + integer(next, 5)).map((one) => copyOf(one, NodeProtoSchema));
     const { input, output } = pick(graph.node, next);
     const [domain, name] = [pick(['local', '', 'com.microsoft'], next), pick(operators, next)];
     if (next() < 0.5) nodes.push(create(NodeProtoSchema, { domain, opType: name, input, output: ['self'] }));
