@@ -12,6 +12,8 @@ import { expand, expansionOf } from './expand.ts';
 import type { Knowledge } from './operation.ts';
 import { operatorOf, ruleOf } from './rules.ts';
 
+const NO_RULE = 'it has no rule';
+
 /** A node through which the gradient would have to pass, and cannot. */
 export interface Undifferentiable {
   /** The node as messages name it. */
@@ -44,7 +46,10 @@ export function prepare(model: Model, loss: string, parameters: readonly string[
   for (const node of fused.activity.path) expand(graph, node, fused.knowledge);
 
   const primitive = analyse(model, loss, parameters);
-  const problems = problemsOf(primitive.activity, primitive.knowledge);
+  const found = problemsOf(primitive.activity, primitive.knowledge);
+  // Behind an operator without a rule, shapes are unknown too: that is no second problem.
+  const unruled = found.filter(({ reason }) => reason === NO_RULE);
+  const problems = unruled.length > 0 ? unruled : found;
   const fresh = freshNames(graph);
   for (const node of primitive.activity.path) {
     for (let i = node.outputs.length; i < (ruleOf(node)?.reads ?? 0); i++) node.outputs.push('');
@@ -56,8 +61,7 @@ export function prepare(model: Model, loss: string, parameters: readonly string[
 }
 
 function analyse(model: Model, loss: string, parameters: readonly string[]) {
-  // Declared shapes go stale when widths change, and nothing is needed that does not follow.
-  const shapes = inferShapes(model, { declared: false });
+  const shapes = inferShapes(model);
   const typeOf = (value: string) => shapes.get(value)?.type;
   const activity = activityOf(model.graph.nodes, parameters, [loss], typeOf);
   return { activity, knowledge: knowledgeOf(model, shapes, activity) };
@@ -83,7 +87,7 @@ function knowledgeOf(
       const nodes = [...graph.nodes, ...branch.nodes];
       const initializers = new Map([...graph.initializers, ...branch.initializers]);
       const taken: Model = { ...model, graph: { ...graph, nodes, initializers } };
-      const inner = inferShapes(taken, { declared: false });
+      const inner = inferShapes(taken);
       const around = new Set(branch.nodes.flatMap((node) => node.inputs).filter(activity.isActive));
       return knowledgeOf(
         taken,
@@ -130,7 +134,7 @@ function problemsOf({ path, needed, isActive }: Activity, knowledge: Knowledge):
 
 function reasonOf(node: Node, needed: ReadonlySet<string>, knowledge: Knowledge): string | undefined {
   const rule = ruleOf(node);
-  if (!rule) return 'it has no rule';
+  if (!rule) return NO_RULE;
   const values = [...node.inputs, ...node.outputs].filter((value) => value !== '');
   for (const value of values) {
     const type = knowledge.type(value);

@@ -1,10 +1,9 @@
 /** Every rule against central differences in float64. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { expansions } from '../../src/autodiff/expand.ts';
-import { rules } from '../../src/autodiff/rules.ts';
-import { type Attributes, float, type GraphBuilder } from '../../src/onnx/build.ts';
-import { sizeOf, tensor } from '../../src/tensor/tensor.ts';
+import { operatorOf, rules } from '../../src/autodiff/rules.ts';
+import { type Attributes, type GraphBuilder, graphBuilder } from '../../src/onnx/build.ts';
+import { tensor } from '../../src/tensor/tensor.ts';
 import * as naive from '../reference/operators.ts';
 import { compare, type Trial } from './differences.ts';
 
@@ -24,6 +23,16 @@ async function agrees(trial: Trial): Promise<void> {
 }
 
 const positive = (next: () => number) => 0.2 + next();
+
+/** The operators that a trial writes. */
+function operatorsOf({ shapes, build }: Trial): string[] {
+  const g = graphBuilder();
+  build(
+    g,
+    shapes.map((one, i) => g.input(`x${i}`, 'float64', one)),
+  );
+  return g.graph().nodes.map(operatorOf);
+}
 
 /** One node over the inputs. */
 const node =
@@ -87,6 +96,13 @@ const unary: Named[] = [
     naive: elementwise(naive.swish(1.5)),
   },
   {
+    name: 'Swish',
+    opset: 24,
+    shapes: [shape],
+    build: node('Swish', { alpha: 0.7 }),
+    naive: elementwise(naive.swish(0.7)),
+  },
+  {
     name: 'Cast there and back',
     shapes: [shape],
     build: (g, [x]) => g.op('Cast', [g.op('Exp', [g.op('Cast', [x], { to: 11 })])], { to: 1 }),
@@ -98,10 +114,20 @@ const unary: Named[] = [
     build: node('Clip', {}, (g) => [g.scalar('float64', -0.5), g.scalar('float64', 0.4)]),
   },
   { name: 'Dropout', shapes: [shape], build: node('Dropout') },
-  {
-    name: 'Floor, through which nothing passes',
+  ...['Floor', 'Ceil', 'Round', 'Sign'].map((opType) => ({
+    name: `${opType}, through which nothing passes`,
     shapes: [shape],
-    build: (g, [x]) => g.op('Mul', [x, g.op('Floor', [x])]),
+    build: (g: GraphBuilder, [x]: readonly string[]) => g.op('Mul', [x, g.op(opType, [g.op('Exp', [x])])]),
+  })),
+  {
+    name: 'CastLike there and back',
+    shapes: [shape],
+    build: (g, [x]) =>
+      g.op('CastLike', [
+        g.op('Exp', [g.op('CastLike', [x, g.scalar('float64', 0)])]),
+        g.scalar('float32', 0),
+      ]),
+    naive: elementwise(Math.exp),
   },
 ];
 
@@ -419,6 +445,12 @@ const axes: Named[] = [
     naive: ([x, scale, bias]) => naive.normalise(x, scale, bias, { epsilon: 1e-5 }),
   },
   {
+    name: 'SimplifiedLayerNormalization',
+    shapes: [shape, [4]],
+    build: node('SimplifiedLayerNormalization', { epsilon: 0.01 }),
+    naive: ([x, scale]) => naive.normalise(x, scale, undefined, { epsilon: 0.01, centre: false }),
+  },
+  {
     name: 'RMSNormalization',
     opset: 23,
     shapes: [shape, [4]],
@@ -433,6 +465,76 @@ const axes: Named[] = [
     naive: ([x, scale]) => naive.normalise(x, scale, undefined, { epsilon: 1e-5, centre: false }),
   },
 ];
+
+const rotary: Named[] = [
+  ...[false, true].map((isInterleaved) => ({
+    name: `RotaryEmbedding, ${isInterleaved ? 'pairs' : 'halves'}`,
+    opset: 23,
+    shapes: [[2, 2, 3, 4]],
+    build: (g: GraphBuilder, [x]: readonly string[]) => {
+      const [cos, sin] = [Math.cos, Math.sin].map((f) =>
+        g.constant(
+          tensor(
+            'float32',
+            [2, 3, 2],
+            Float32Array.from({ length: 12 }, (_, i) => f(i)),
+          ),
+        ),
+      );
+      return g.op('RotaryEmbedding', [x, cos, sin], { interleaved: Number(isInterleaved) });
+    },
+    naive: ([x]: readonly Float64Array[]) =>
+      naive.rotate(x, [2, 2, 3, 4], (b, s, j) => (b * 3 + s) * 2 + j, isInterleaved),
+  })),
+  {
+    name: 'com.microsoft.RotaryEmbedding',
+    domains: { 'com.microsoft': 1 },
+    shapes: [[2, 2, 3, 4]],
+    build: (g, [x]) => {
+      const [cos, sin] = [Math.cos, Math.sin].map((f) =>
+        g.constant(
+          tensor(
+            'float32',
+            [5, 2],
+            Float32Array.from({ length: 10 }, (_, i) => f(i)),
+          ),
+        ),
+      );
+      const positions = indices(g, [2, 3], [0, 1, 2, 2, 3, 4]);
+      return g.op('RotaryEmbedding', [x, positions, cos, sin], {}, { domain: 'com.microsoft' });
+    },
+    naive: ([x]) => naive.rotate(x, [2, 2, 3, 4], (b, s, j) => (2 * b + s) * 2 + j, false),
+  },
+];
+
+/** `taken` decides which branch; both read values around them, and one ignores `b`. */
+const branches =
+  (taken: number) =>
+  (g: GraphBuilder, [a, b]: readonly string[]) => {
+    const middle = g.op('Tanh', [a]);
+    const yes = g.body('yes');
+    const product = yes.op('Mul', [middle, b]);
+    yes.output('first', yes.op('Add', [product, product]));
+    yes.output('second', yes.op('Exp', [b]));
+    const no = g.body('no');
+    no.output('first', no.op('Mul', [middle, no.op('Mul', [no.scalar('float64', 3), middle])]));
+    no.output('second', no.op('Identity', [middle]));
+    return g.ops(
+      'If',
+      [g.constant(tensor('bool', [], Uint8Array.of(taken)))],
+      { then_branch: yes.graph(), else_branch: no.graph() },
+      2,
+    );
+  };
+
+const control: Named[] = [1, 0].map((taken) => ({
+  name: `If, the ${taken ? 'then' : 'else'} branch`,
+  shapes: [
+    [2, 3],
+    [2, 3],
+  ],
+  build: branches(taken),
+}));
 
 const products: Named[] = [
   ...[
@@ -540,13 +642,55 @@ const products: Named[] = [
   }),
 ];
 
-describe.each([
-  ['element by element', unary],
-  ['of two operands', binary],
-  ['layout', layout],
-  ['picking', picking],
-  ['along axes', axes],
-  ['products', products],
-])('%s', (_, trials) => {
+const all: Readonly<Record<string, readonly Named[]>> = {
+  'element by element': unary,
+  'of two operands': binary,
+  layout: layout,
+  picking: picking,
+  'along axes': axes,
+  products: products,
+  rotations: rotary,
+  'control flow': control,
+};
+
+describe.each(Object.entries(all))('%s', (_, trials) => {
   test.each(trials)('$name', agrees);
+});
+
+test('every operator of the table is tried', () => {
+  const tried = new Set(Object.values(all).flatMap((trials) => trials.flatMap(operatorsOf)));
+  expect(Object.keys(rules).filter((operator) => !tried.has(operator))).toEqual([]);
+});
+
+describe('broadcasting is undone', () => {
+  const dims = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 0, maxLength: 3 });
+  const operands = fc.record({
+    dims,
+    ones: fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }),
+    drop: fc.nat(3),
+    says: fc.array(fc.constantFrom('size', 'name', 'nothing'), { minLength: 3, maxLength: 3 }),
+  });
+  test.each(['Add', 'Mul', 'Div'])(
+    '%s of any shapes, whether the model states them or not',
+    async (opType) => {
+      await fc.assert(
+        fc.asyncProperty(operands, async ({ dims: whole, ones, drop, says }) => {
+          const part = whole.slice(drop).map((dim, i) => (ones[i] ? 1 : dim));
+          const declared = [whole, part].map((shapeOf, operand) =>
+            shapeOf.map((dim, i) =>
+              says[i] === 'size' ? dim : says[i] === 'name' ? `${operand}.${i}` : undefined,
+            ),
+          );
+          await agrees({ shapes: [whole, part], declared, build: node(opType), element: positive });
+          await agrees({
+            shapes: [part, whole],
+            declared: declared.toReversed(),
+            build: node(opType),
+            element: positive,
+          });
+        }),
+        { numRuns: 25, seed: 1 },
+      );
+    },
+  );
 });

@@ -68,3 +68,23 @@ export function normalise(
     return ((value - mean) / Math.sqrt(variance + epsilon)) * scale[i % width] + (bias?.[i % width] ?? 0);
   });
 }
+
+/** Rotary positions: pairs of x [b, n, s, d], turned by the angle whose index `angle` tells from b, s and the pair. */
+export function rotate(
+  x: Float64Array,
+  [, n, length, d]: readonly number[],
+  angle: (b: number, s: number, pair: number) => number,
+  isInterleaved: boolean,
+): Float64Array {
+  return x.map((value, i) => {
+    const at = i % d;
+    const s = Math.floor(i / d) % length;
+    const b = Math.floor(i / (d * length * n));
+    const half = d / 2;
+    const isFirst = isInterleaved ? at % 2 === 0 : at < half;
+    const pair = isInterleaved ? Math.floor(at / 2) : at % half;
+    const other = x[i + (isFirst ? 1 : -1) * (isInterleaved ? 1 : half)];
+    const turn = angle(b, s, pair);
+    return value * Math.cos(turn) + (isFirst ? -1 : 1) * other * Math.sin(turn);
+  });
+}
