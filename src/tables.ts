@@ -67,7 +67,7 @@ function partsOf({
 }: Inspection['blocks'][number]): string[] {
   const tensor = (name: string, axis: number): string => `${plain(name)}, axis ${axis}`;
   const list = (title: string, lines: readonly string[]): string[] =>
-    [...new Set(lines)].map((line, i) => `  ${(i === 0 ? title : '').padEnd(9)}${line}`);
+    [...new Set(lines)].map((line, i) => `  ${(i === 0 ? title : '').padEnd(10)}${line}`);
   return [
     id,
     ...list(

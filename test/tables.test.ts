@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest';
-import { comparisonText, evaluationText, inspectionText, profileText, table } from '../src/tables.ts';
+import {
+  comparisonText,
+  evaluationText,
+  graphText,
+  inspectionText,
+  profileText,
+  table,
+} from '../src/tables.ts';
 
 test('words are flush left, numbers flush right, and every column keeps its width', () => {
   expect(
@@ -13,13 +20,59 @@ test('words are flush left, numbers flush right, and every column keeps its widt
   ).toBe(['name              ms', 'long name     9.5 ms', 'x          110.25 ms'].join('\n'));
 });
 
+const consumer = {
+  node: '/out/MatMul',
+  weight: 'out.weight',
+  axis: 0,
+  rows: 384,
+  cols: 384,
+  input: 'merged',
+  output: 'made',
+} as const;
+
 test('inspect', () => {
   const text = inspectionText({
     blocks: [
-      { id: 'attention.0', kind: 'attention', structures: 12, headDim: 32, queryHeadsPerStructure: 1 },
-      { id: 'mlp.0', kind: 'mlp', structures: 1536, gated: false },
-      { id: 'attention.1', kind: 'attention', structures: 4, headDim: 64, queryHeadsPerStructure: 3 },
-      { id: 'mlp.1', kind: 'mlp', structures: 9, gated: true },
+      {
+        id: 'attention.0',
+        kind: 'attention',
+        structures: 12,
+        headDim: 32,
+        queryHeadsPerStructure: 1,
+        consumer: { ...consumer, bias: 'out.bias' },
+        producers: [
+          { node: '/query/MatMul', weight: 'query.weight', axis: 1 },
+          { node: '/key/MatMul', weight: 'key.weight', axis: 1 },
+        ],
+        coupled: [
+          { initializer: 'query.bias', axis: 0 },
+          { initializer: 'query.bias', axis: 0 },
+        ],
+        caches: [{ name: 'past.0.key', end: 'input', axis: 1 }],
+        uses: 1,
+      },
+      {
+        id: 'mlp.0',
+        kind: 'mlp',
+        structures: 1536,
+        gated: false,
+        consumer,
+        producers: [{ node: '/up/MatMul', weight: 'up.weight', axis: 0 }],
+        coupled: [],
+        uses: 12,
+      },
+      {
+        id: 'attention.1',
+        kind: 'attention',
+        structures: 4,
+        headDim: 64,
+        queryHeadsPerStructure: 3,
+        consumer,
+        producers: [],
+        coupled: [],
+        uses: 1,
+      },
+      { id: 'mlp.1', kind: 'mlp', structures: 9, gated: true, consumer, producers: [], coupled: [], uses: 1 },
     ],
     refused: [{ at: '/pooler/MatMul', reason: 'its input is an output of the model' }],
   });
@@ -31,8 +84,60 @@ test('inspect', () => {
       'attention.1           4  a key-value head of 64 with its 3 query heads',
       'mlp.1                 9  a neuron with its gate',
       '',
+      'attention.0',
+      '  made by   /query/MatMul (query.weight, axis 1)',
+      '            /key/MatMul (key.weight, axis 1)',
+      '  cut with  query.bias, axis 0',
+      '            past.0.key, axis 1, an input of the model',
+      '  read by   /out/MatMul (out.weight, axis 0); its bias out.bias stays',
+      '',
+      'mlp.0',
+      '  made by   /up/MatMul (up.weight, axis 0)',
+      '  read by   /out/MatMul (out.weight, axis 0), in 12 places',
+      '',
+      'attention.1',
+      '  read by   /out/MatMul (out.weight, axis 0)',
+      '',
+      'mlp.1',
+      '  read by   /out/MatMul (out.weight, axis 0)',
+      '',
       'Refused (1):',
       '  /pooler/MatMul: its input is an output of the model',
+    ].join('\n'),
+  );
+});
+
+test('inspect --graph draws steps under each other, and side by side where one reads several', () => {
+  const makes = (...axes: string[]) => ({ name: 'value', axes });
+  const step = (opType: string, axes: string[], ...reads: { name: string; axes: string[] }[]) => ({
+    node: `/${opType}`,
+    opType,
+    makes: makes(...axes),
+    reads,
+  });
+  const shared = { name: 'normed', axes: ['batch', '8'] };
+  const text = graphText('mlp.0', {
+    steps: [
+      step('MatMul', ['batch', '8'], { name: 'down.weight', axes: ['12*', '8'] }),
+      step('Mul', ['batch', '12*']),
+    ],
+    from: [
+      { steps: [step('Sigmoid', ['batch', '12*'])], from: [], end: { name: 'gate', axes: ['batch', '12*'] } },
+      {
+        steps: [step('MatMul', ['batch', '12*'], shared, { name: 'up.weight', axes: ['8', '12*'] })],
+        from: [],
+      },
+    ],
+  });
+  expect(text).toBe(
+    [
+      'mlp.0: each step reads those below it; * marks what is cut',
+      '',
+      'MatMul [batch, 8]  /MatMul ← down.weight [12*, 8]',
+      'Mul [batch, 12*]',
+      '├─ Sigmoid [batch, 12*]',
+      '│  ↑ gate [batch, 12*]',
+      '└─ MatMul [batch, 12*]  /MatMul ← normed [batch, 8], up.weight [8, 12*]',
     ].join('\n'),
   );
 });

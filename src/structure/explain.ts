@@ -60,8 +60,7 @@ export function draw(model: Model, analysis: Analysis, blockId: string): Lane {
     const steps: Step[] = [];
     for (let value = start; ; ) {
       const node = producers.get(value);
-      if (!node || seen.has(value))
-        return { steps, from: [], end: drawn(value, analysis.values.get(value)) };
+      if (!node || seen.has(value)) return { steps, from: [], end: drawn(value, analysis.values.get(value)) };
       for (const output of node.outputs) seen.add(output);
       steps.push(step(node, value));
       const inside = new Set(

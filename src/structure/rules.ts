@@ -30,10 +30,10 @@ const entry = (names: string, does: string, rule: Rule, table?: number): Entry =
 });
 
 /** Operators whose axes stay whole, for a reason of their own. */
-const refuses = (names: string, why: string): Entry =>
-  entry(names, `It ${why}.`, () => refused(why));
+const refuses = (names: string, why: string): Entry => entry(names, `It ${why}.`, () => refused(why));
 
-const quantized = 'holds its weights quantized in packs, so that no slice of them stands alone: prune first, then quantize';
+const quantized =
+  'holds its weights quantized in packs, so that no slice of them stands alone: prune first, then quantize';
 
 /** Sections in the order of the page. `ms.` stands for `com.microsoft.`. */
 export const table: readonly { readonly title: string; readonly entries: readonly Entry[] }[] = [
@@ -69,7 +69,11 @@ export const table: readonly { readonly title: string; readonly entries: readonl
   {
     title: 'Over an axis',
     entries: [
-      entry('Softmax LogSoftmax Hardmax', 'The axis that is normalised stays whole; others pass.', compute.softmax),
+      entry(
+        'Softmax LogSoftmax Hardmax',
+        'The axis that is normalised stays whole; others pass.',
+        compute.softmax,
+      ),
       entry('ms.BiasSoftmax', 'As a sum and a softmax after it.', compute.biasSoftmax),
       entry(
         'LayerNormalization RMSNormalization SimplifiedLayerNormalization ms.SimplifiedLayerNormalization',
@@ -81,8 +85,16 @@ export const table: readonly { readonly title: string; readonly entries: readonl
         'Operands are added; the last axis of the sum stays whole.',
         compute.skipNormalisation,
       ),
-      entry('ms.EmbedLayerNormalization', 'Tables stay whole; the axes of the ids pass.', compute.embedLayerNormalisation),
-      entry('LpNormalization', 'The axis that is normalised stays whole; others pass.', compute.over('normalises over it')),
+      entry(
+        'ms.EmbedLayerNormalization',
+        'Tables stay whole; the axes of the ids pass.',
+        compute.embedLayerNormalisation,
+      ),
+      entry(
+        'LpNormalization',
+        'The axis that is normalised stays whole; others pass.',
+        compute.over('normalises over it'),
+      ),
       entry(
         'BatchNormalization',
         'Every axis passes; the vectors of the channels are cut with axis 1.',
@@ -106,15 +118,27 @@ export const table: readonly { readonly title: string; readonly entries: readonl
       ),
       entry('ArgMax ArgMin', 'The axis that is compared along stays whole; others pass.', compute.argReduce),
       entry('TopK', 'The axis that is ranked stays whole; others pass.', compute.topK),
-      entry('CumSum', 'The axis that is summed along stays whole; others pass.', compute.overInput('accumulates along it', 1)),
+      entry(
+        'CumSum',
+        'The axis that is summed along stays whole; others pass.',
+        compute.overInput('accumulates along it', 1),
+      ),
       entry('Trilu', 'The last two axes stay whole; others pass.', compute.trilu),
-      entry('AveragePool MaxPool LpPool', 'Axes after the channels stay whole; the channels pass.', compute.pool(false)),
+      entry(
+        'AveragePool MaxPool LpPool',
+        'Axes after the channels stay whole; the channels pass.',
+        compute.pool(false),
+      ),
       entry(
         'GlobalAveragePool GlobalMaxPool GlobalLpPool',
         'Axes after the channels stay whole; the channels pass.',
         compute.pool(true),
       ),
-      entry('DynamicQuantizeLinear', 'Every axis stays whole: its scale is taken from all values.', compute.scaledByRange),
+      entry(
+        'DynamicQuantizeLinear',
+        'Every axis stays whole: its scale is taken from all values.',
+        compute.scaledByRange,
+      ),
     ],
   },
   {
@@ -151,7 +175,12 @@ export const table: readonly { readonly title: string; readonly entries: readonl
         attention.attention,
         3,
       ),
-      entry('ms.Attention', 'The same; queries, keys and values are columns of one matrix.', attention.packedAttention, 5),
+      entry(
+        'ms.Attention',
+        'The same; queries, keys and values are columns of one matrix.',
+        attention.packedAttention,
+        5,
+      ),
       entry(
         'ms.MultiHeadAttention',
         'The same; queries, keys and values apart or packed within each head, their biases end to end.',
@@ -164,7 +193,11 @@ export const table: readonly { readonly title: string; readonly entries: readonl
         attention.groupQueryAttention,
         10,
       ),
-      entry('RotaryEmbedding', 'Heads pass; positions and the inside of a head stay whole.', attention.rotaryEmbedding(1)),
+      entry(
+        'RotaryEmbedding',
+        'Heads pass; positions and the inside of a head stay whole.',
+        attention.rotaryEmbedding(1),
+      ),
       entry('ms.RotaryEmbedding', 'The same.', attention.rotaryEmbedding(2)),
       entry(
         'ms.RelativePositionBias',
@@ -191,8 +224,16 @@ export const table: readonly { readonly title: string; readonly entries: readonl
       entry('Squeeze', 'Axes of 1 go; others pass.', layout.squeeze),
       entry('Unsqueeze', 'Axes of 1 come in; others pass.', layout.unsqueeze),
       entry('Expand', 'Axes pass; those of 1 are repeated. Its target follows the cut.', layout.expand),
-      entry('Tile', 'Each axis becomes its repetitions and itself. The repetitions follow the cut.', layout.tile),
-      entry('Concat', 'The axis is its parts end to end; others are the same axis in all parts.', layout.concat),
+      entry(
+        'Tile',
+        'Each axis becomes its repetitions and itself. The repetitions follow the cut.',
+        layout.tile,
+      ),
+      entry(
+        'Concat',
+        'The axis is its parts end to end; others are the same axis in all parts.',
+        layout.concat,
+      ),
       entry(
         'Split',
         'The axis is its parts end to end, each a part of its own. Sizes that are listed follow the cut; parts of no listed size stay equal.',
@@ -203,7 +244,11 @@ export const table: readonly { readonly title: string; readonly entries: readonl
         'A part between two constant bounds is a part of its own, and the bounds follow the cut; another part keeps its axis whole.',
         layout.slice,
       ),
-      entry('Gather', 'The axis that is picked from stays whole; the axes of the indices take its place.', layout.gather),
+      entry(
+        'Gather',
+        'The axis that is picked from stays whole; the axes of the indices take its place.',
+        layout.gather,
+      ),
       entry('GatherND', 'The axes that are picked from stay whole.', layout.gatherND),
       entry(
         'GatherElements',

@@ -1,56 +1,12 @@
 /** Random removals from models that we build: a cut model gives what the masked one gives. */
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { float, type GraphBuilder, graphBuilder } from '../../src/onnx/build.ts';
-import type { Model } from '../../src/onnx/model.ts';
-import { validateModel } from '../../src/onnx/validate.ts';
-import { type Analysis, analyse } from '../../src/structure/analyse.ts';
-import type { Removal } from '../../src/structure/block.ts';
+import { analyse } from '../../src/structure/analyse.ts';
 import { cut } from '../../src/structure/cut.ts';
-import { mask } from '../../src/structure/mask.ts';
-import { type Random, random } from '../../src/tensor/random.ts';
-import { sizeOf, type Tensor, tensor } from '../../src/tensor/tensor.ts';
+import { random } from '../../src/tensor/random.ts';
 import { encoder } from '../models/encoder.ts';
-import { difference, type Feeds, range, run } from './running.ts';
-
-const floats = (next: Random, ...shape: number[]): Tensor<'float32'> =>
-  tensor(
-    'float32',
-    shape,
-    Float32Array.from({ length: sizeOf(shape) }, () => next() - 0.5),
-  );
-
-/** Which structures of each block go: none, some, or all. */
-function removals(analysis: Analysis): fc.Arbitrary<Removal> {
-  const one = analysis.blocks.map(({ id, structures }) =>
-    fc
-      .oneof(fc.subarray(range(structures)), fc.constant(range(structures)))
-      .map((gone) => [id, gone] as const),
-  );
-  return fc.tuple(...one).map((entries) => new Map(entries));
-}
-
-async function holds(model: Model, feeds: Feeds, runs = 12): Promise<Analysis> {
-  const analysis = analyse(model);
-  await fc.assert(
-    fc.asyncProperty(removals(analysis), async (removal) => {
-      const smaller = cut(model, analysis, removal);
-      validateModel(smaller);
-      const [got] = await run(smaller, [feeds]);
-      const [want] = await run(mask(model, analysis, removal), [feeds]);
-      expect(difference(want, got)).toBeLessThan(1e-5);
-    }),
-    { numRuns: runs, seed: 7 },
-  );
-  return analysis;
-}
-
-const tokens = (shape: readonly number[], of: (i: number) => number) =>
-  tensor(
-    'int64',
-    shape,
-    BigInt64Array.from(range(sizeOf(shape)), (i) => BigInt(of(i))),
-  );
+import { around, floats, heads, holds, type Parts, tokens } from './residual.ts';
+import { range } from './running.ts';
 
 describe('encoders', () => {
   test.each([
@@ -73,39 +29,12 @@ describe('encoders', () => {
   });
 });
 
-interface Parts {
-  readonly g: GraphBuilder;
-  /** The stream: [batch, sequence, 8]. */
-  readonly x: string;
-  readonly weight: (...shape: number[]) => string;
-  readonly zeros: string;
-}
-
-/** A residual model around one module: y = norm(x + module(x)), twice where `layers` says so. */
-function around(module: (parts: Parts) => string, layers = 1): { model: Model; feeds: Feeds } {
-  const next = random(3);
-  const g = graphBuilder('around');
-  let x = g.input('x', 'float32', ['batch', 'sequence', 8]);
-  const weight = (...shape: number[]) => g.constant(floats(next, ...shape), 'weight');
-  const zeros = g.constant(tensor('float32', [12], new Float32Array(12)), 'zeros');
-  const [scale, shift] = [weight(8), weight(8)];
-  for (let layer = 0; layer < layers; layer++) {
-    const normed = g.op('LayerNormalization', [x, scale, shift], { axis: -1 });
-    x = g.op('Add', [x, module({ g, x: normed, weight, zeros })]);
-  }
-  g.output('y', x, 'float32', ['batch', 'sequence', 8]);
-  return { model: g.model({ opset: 18 }), feeds: { x: floats(random(5), 2, 5, 8) } };
-}
-
 /** Attention over q, k, v of [batch, heads, sequence, 3], merged to [batch, sequence, heads·3]. */
 function attend(g: GraphBuilder, q: string, k: string, v: string, merged: string): string {
   const scores = g.op('MatMul', [q, g.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
   const context = g.op('MatMul', [g.op('Softmax', [scores], { axis: -1 }), v]);
   return g.op('Reshape', [g.op('Transpose', [context], { perm: [0, 2, 1, 3] }), merged]);
 }
-
-const heads = (g: GraphBuilder, x: string, count: number) =>
-  g.op('Transpose', [g.op('Reshape', [x, g.ints(0, 0, count, 3)])], { perm: [0, 2, 1, 3] });
 
 const attentions: Readonly<Record<string, (parts: Parts) => string>> = {
   'packed, divided by Split'({ g, x, weight }) {
@@ -177,7 +106,7 @@ const attentions: Readonly<Record<string, (parts: Parts) => string>> = {
 
 describe('attention', () => {
   test.each(Object.keys(attentions))('%s', async (name) => {
-    const { model, feeds } = around(attentions[name], 2);
+    const { model, feeds } = around(attentions[name], { layers: 2 });
     const { blocks } = await holds(model, feeds);
     expect(blocks.map(({ kind, structures, headDim }) => [kind, structures, headDim])).toEqual([
       ['attention', 4, 3],
@@ -207,19 +136,22 @@ describe('attention', () => {
 
   test('a bias per head that both layers share is sliced apart', async () => {
     let table: string | undefined;
-    const { model, feeds } = around(({ g, x, weight }) => {
-      table ??= g.op('Unsqueeze', [
-        g.op('Transpose', [g.op('Gather', [weight(7, 4), g.constant(tokens([5, 5], (i) => i % 7))])], {
-          perm: [2, 0, 1],
-        }),
-        g.ints(0),
-      ]);
-      const [q, k, v] = range(3).map(() => heads(g, g.op('MatMul', [x, weight(8, 12)]), 4));
-      const scores = g.op('MatMul', [q, g.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
-      const context = g.op('MatMul', [g.op('Softmax', [g.op('Add', [scores, table])], { axis: -1 }), v]);
-      const out = g.op('Reshape', [g.op('Transpose', [context], { perm: [0, 2, 1, 3] }), g.ints(0, 0, 12)]);
-      return g.op('MatMul', [out, weight(12, 8)]);
-    }, 2);
+    const { model, feeds } = around(
+      ({ g, x, weight }) => {
+        table ??= g.op('Unsqueeze', [
+          g.op('Transpose', [g.op('Gather', [weight(7, 4), g.constant(tokens([5, 5], (i) => i % 7))])], {
+            perm: [2, 0, 1],
+          }),
+          g.ints(0),
+        ]);
+        const [q, k, v] = range(3).map(() => heads(g, g.op('MatMul', [x, weight(8, 12)]), 4));
+        const scores = g.op('MatMul', [q, g.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+        const context = g.op('MatMul', [g.op('Softmax', [g.op('Add', [scores, table])], { axis: -1 }), v]);
+        const out = g.op('Reshape', [g.op('Transpose', [context], { perm: [0, 2, 1, 3] }), g.ints(0, 0, 12)]);
+        return g.op('MatMul', [out, weight(12, 8)]);
+      },
+      { layers: 2 },
+    );
     const { blocks } = await holds(model, feeds);
     expect(blocks.length).toBe(2);
   });
@@ -249,7 +181,7 @@ const neurons: Readonly<Record<string, (parts: Parts) => string>> = {
 
 describe('neurons', () => {
   test.each(Object.keys(neurons))('%s', async (name) => {
-    const { model, feeds } = around(neurons[name], 2);
+    const { model, feeds } = around(neurons[name], { layers: 2 });
     const { blocks } = await holds(model, feeds);
     expect(blocks.map(({ kind, structures }) => [kind, structures])).toEqual([
       ['mlp', 12],
@@ -259,10 +191,13 @@ describe('neurons', () => {
 
   test('a consuming matrix that serves two layers is one block', async () => {
     let weights: [string, string] | undefined;
-    const { model, feeds } = around(({ g, x, weight }) => {
-      weights ??= [weight(8, 12), weight(12, 8)];
-      return g.op('MatMul', [g.op('Relu', [g.op('MatMul', [x, weights[0]])]), weights[1]]);
-    }, 2);
+    const { model, feeds } = around(
+      ({ g, x, weight }) => {
+        weights ??= [weight(8, 12), weight(12, 8)];
+        return g.op('MatMul', [g.op('Relu', [g.op('MatMul', [x, weights[0]])]), weights[1]]);
+      },
+      { layers: 2 },
+    );
     const { blocks } = await holds(model, feeds);
     expect(blocks.map(({ structures, uses }) => [structures, uses])).toEqual([[12, 2]]);
     const analysis = analyse(model);

@@ -3,7 +3,7 @@
  * [batch, heads, length, width], attend head by head, and are laid flat again where they came flat.
  * @module
  */
-import { type Axes, type Axis, axis, concatenate, extentOf, regroup, sizeOfAxis } from '../axes.ts';
+import { type Axes, axis, extentOf, regroup, sizeOfAxis } from '../axes.ts';
 import { pieces } from './layout.ts';
 import {
   type Answer,
@@ -50,7 +50,9 @@ function apart(op: Operation, x: Axes, count: number): Axes | Refused {
     return refused(`counts ${count} heads in an operand that does not hold them`);
   const sizes = [count, size / count].map((times) => ({ times, symbols: [] }));
   const parts = regroup([x[2]], sizes);
-  return parts ? [x[0], parts[0], x[1], parts[1]] : refused('divides its operand into other heads than are there');
+  return parts
+    ? [x[0], parts[0], x[1], parts[1]]
+    : refused('divides its operand into other heads than are there');
 }
 
 const flat = ([batch, heads, length, width]: Axes): Axes => [batch, length, [...heads, ...width]];
@@ -61,7 +63,9 @@ function attend(op: Operation, heads: readonly (Axes | Refused)[], inputs: Input
   if (wrong) return wrong;
   const [q, k, v] = heads as readonly Axes[];
   const [h, g] = [sizeOfAxis(q[1]) ?? Number.NaN, sizeOfAxis(k[1]) ?? Number.NaN];
-  const groups = Number.isInteger(h / g) ? regroup([q[1]], [extentOf(k[1]), { times: h / g, symbols: [] }]) : undefined;
+  const groups = Number.isInteger(h / g)
+    ? regroup([q[1]], [extentOf(k[1]), { times: h / g, symbols: [] }])
+    : undefined;
   if (!groups) return refused('has heads that cannot be paired with groups of keys and values');
   const past = (inputs.past ?? []).map((input) => op.axes(input));
   const bias = inputs.bias === undefined ? undefined : op.axes(inputs.bias);
@@ -108,7 +112,9 @@ const answer = (op: Operation, { out, others }: Attended, isFlat: boolean): Answ
 function pairBias(op: Operation, input: number, heads: readonly Axes[]): void {
   if (!op.node.inputs[input]) return;
   const all = heads.map((one) => [...one[1], ...one[3]]);
-  op.unify(op.axes(input)?.[0] ?? axis(undefined), concatenate(all));
+  const sizes = all.map((one) => sizeOfAxis(one) ?? Number.NaN);
+  const parts = pieces(op, op.axes(input)?.[0] ?? axis(undefined), sizes);
+  for (const [i, part] of parts.entries()) op.unify(part, all[i]);
 }
 
 /** ai.onnx Attention: heads are an axis of their own, or are counted by attributes. */
@@ -232,4 +238,3 @@ export const gatedRelativePositionBias = known([3, 1, 4], (op, query, vector, bi
   op.target('num_heads', [[heads[1]]]);
   return [[heads[0], heads[1], bias[2], bias[3]]];
 });
-

@@ -78,7 +78,8 @@ export const skipNormalisation = known([any, any], (op, x, skip) => {
 export const embedLayerNormalisation: Rule = (op) => {
   const [ids, words] = [op.axes(0), op.axes(2)];
   freezeInputs(op, 'normalises over it', [0, 1]);
-  if (ids?.length !== 2 || words?.length !== 2) return refused('takes ids and a table of two dimensions each');
+  if (ids?.length !== 2 || words?.length !== 2)
+    return refused('takes ids and a table of two dimensions each');
   return op.node.outputs.map((_, output) => (output === 1 ? [ids[0]] : [...ids, words[1]]));
 };
 
@@ -166,19 +167,27 @@ export const einsum: Rule = (op) => {
     left.flatMap((term, input) => term.map((letter, at) => ({ letter, input, at }))),
     ({ letter }) => letter,
   );
-  if (!isPlain || !fits || ![...left, output].every(distinct) || !output.every((letter) => places.has(letter)))
+  if (
+    !isPlain ||
+    !fits ||
+    ![...left, output].every(distinct) ||
+    !output.every((letter) => places.has(letter))
+  )
     return refused(`has the equation "${equation.slice(0, 60)}", which is not followed`);
   const summed = [...places.keys()].filter((letter) => !output.includes(letter));
+  if (summed.length > 1 && operands.some((_, input) => op.isConstant(input)))
+    return refused('sums over several axes of a constant at once');
   const dynamic = operands.length === 2 && !op.isConstant(0) && !op.isConstant(1);
   const of = new Map<string, Axis>();
   for (const [letter, [first, ...others]] of places) {
     const one = operands[first.input][first.at];
     of.set(letter, one);
     const isSum = summed.includes(letter);
-    if (isSum && summed.length === 1 && operands.length === 2 && others.length === 1) op.contract(first, others[0]);
+    if (isSum && summed.length === 1 && operands.length === 2 && others.length === 1)
+      op.contract(first, others[0]);
     else {
       for (const { input, at } of others) op.unify(one, operands[input][at]);
-      if (isSum) op.freeze(one, summed.length > 1 ? 'sums over it and other axes at once' : 'sums over it');
+      if (isSum) op.freeze(one, 'sums over it');
     }
     if (!isSum && dynamic) (others.length > 0 ? op.batch : op.mix)(one);
   }
@@ -186,7 +195,8 @@ export const einsum: Rule = (op) => {
 };
 
 export const conv = known([any, any], (op, x, w) => {
-  if (x.length < 3 || w.length !== x.length) return refused('convolves operands whose dimensions do not match');
+  if (x.length < 3 || w.length !== x.length)
+    return refused('convolves operands whose dimensions do not match');
   const group = op.int('group', 1);
   const isDepthwise = group > 1 && group === sizeOfAxis(x[1]) && group === sizeOfAxis(w[0]);
   if (isDepthwise) {

@@ -92,7 +92,9 @@ export const unsqueeze = known([any], (op, x) => {
   const listed = listedAxes(op, 1, x.length + count);
   if (isRefused(listed)) return listed;
   const rest = x[Symbol.iterator]();
-  return [Array.from({ length: x.length + count }, (_, i) => (listed?.includes(i) ? [] : rest.next().value!))];
+  return [
+    Array.from({ length: x.length + count }, (_, i) => (listed?.includes(i) ? [] : rest.next().value!)),
+  ];
 });
 
 export const expand = known([any], (op, x) => {
@@ -130,7 +132,8 @@ export const tile = known([any], (op, x) => {
 export const concat = along(0, (op, first, at) => {
   const all = op.node.inputs.map((_, input) => op.axes(input) ?? []);
   if (op.node.inputs.some((_, input) => !op.axes(input))) return refused();
-  if (all.some((axes) => axes.length !== first.length)) return refused('joins operands of different dimensions');
+  if (all.some((axes) => axes.length !== first.length))
+    return refused('joins operands of different dimensions');
   const others = broadcast(
     op,
     all.map((axes) => axes.with(at, [])),
@@ -222,9 +225,47 @@ const within = (bound: number, size: number) => Math.min(Math.max(bound < 0 ? bo
 export const gather: Rule = known([any, any], (op, data, indices) => {
   const at = place(op.int('axis', 0), data.length);
   if (at === undefined) return outside;
-  op.freeze(data[at], 'picks slices of it by index');
-  return [data.toSpliced(at, 1, ...indices)];
+  const run = consecutive(op, data[at]);
+  if (!run) {
+    op.freeze(data[at], 'picks slices of it by index');
+    return [data.toSpliced(at, 1, ...indices)];
+  }
+  // What lies before a number that can be written anew may be cut, and what lies behind one that counts from the front.
+  const { before, part, after, isNegative } = run;
+  for (const one of indices.length === 0 && !isNegative ? [part, ...before] : [part])
+    op.freeze(one, 'picks slices of it by number');
+  if (isNegative) for (const one of after) op.freeze(one, 'picks slices of it by number from the end');
+  const offset = Array.from({ length: sizeOfAxis(part)! }, (_, i) => (i > 0 ? [{ size: i }] : []));
+  if (indices.length > 0)
+    op.target(
+      1,
+      offset.map((one) => [...before, ...(one.length > 0 ? [one] : [])]),
+    );
+  return [data.toSpliced(at, 1, ...(indices.length > 0 ? [part] : []))];
 });
+
+/** The part of an axis that a Gather with known indices takes, where they follow one another. */
+function consecutive(op: Operation, of: Axis) {
+  const size = sizeOfAxis(of);
+  const items = op.value(1)?.items.map(numberOf);
+  if (size === undefined || !items || items.length === 0 || size < 2) return undefined;
+  const places = items.map((item) => place(item ?? Number.NaN, size));
+  const [from] = places;
+  if (from === undefined || places.some((one, i) => one !== from + i)) return undefined;
+  const to = from + places.length;
+  const parts = partition(
+    of,
+    [from, to - from, size - to].filter((one) => one > 0),
+  );
+  if (!parts) return undefined;
+  const first = from > 0 ? 1 : 0;
+  return {
+    before: parts.slice(0, first),
+    part: parts[first],
+    after: parts.slice(first + 1),
+    isNegative: items.some((item) => item! < 0),
+  };
+}
 
 /** Writes slices at computed places: the result lies as the data does, but no slice keeps to its own. */
 export const scatter = known([any], (op, data) => {
@@ -286,7 +327,8 @@ export const choice: Rule = (op) => {
     const [one, other] = [op.axes(1 + i), op.axes(1 + i + count)];
     if (taken !== undefined) return taken !== 0 ? one : other;
     if (one && one.length === other?.length) return one.map((axis, at) => either(op, axis, other[at]));
-    for (const axis of [...(one ?? []), ...(other ?? [])]) op.freeze(axis, 'chooses between it and another shape');
+    for (const axis of [...(one ?? []), ...(other ?? [])])
+      op.freeze(axis, 'chooses between it and another shape');
     return op.declared(i);
   });
 };

@@ -101,7 +101,11 @@ export function place(index: number, rank: number): number | undefined {
 }
 
 /** The distinct axes that an attribute `axes`, or an input, lists; undefined where neither is there. */
-export function listedAxes(op: Operation, input: number, rank: number): readonly number[] | Refused | undefined {
+export function listedAxes(
+  op: Operation,
+  input: number,
+  rank: number,
+): readonly number[] | Refused | undefined {
   const listed = op.ints('axes') ?? (op.node.inputs[input] ? numbersOf(op.value(input)) : []);
   if (!listed) return refused('works along axes that are computed');
   if (listed.length === 0 && !op.ints('axes') && !op.node.inputs[input]) return undefined;
