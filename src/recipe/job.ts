@@ -173,10 +173,20 @@ export async function openDataset(
   };
 }
 
-/** Rows of the table that the token ids index: the first Gather of a stored matrix by a graph input. */
+const laysOut: ReadonlySet<string> = new Set([
+  'Identity',
+  'Cast',
+  'Reshape',
+  'Flatten',
+  'Squeeze',
+  'Unsqueeze',
+]);
+
+/** Rows of the table that the token ids index: the first Gather of a stored matrix by them, however they are laid out. */
 function embeddingRows({ graph }: Model): number | undefined {
   const ids = new Set(graph.inputs.map(({ name }) => name).filter((name) => meaningOf(name) === 'ids'));
-  for (const { opType, inputs } of graph.nodes) {
+  for (const { opType, inputs, outputs } of graph.nodes) {
+    if (laysOut.has(opType) && ids.has(inputs[0])) ids.add(outputs[0]);
     if (opType !== 'Gather' || !ids.has(inputs[1])) continue;
     const table = graph.initializers.get(inputs[0]);
     if (table?.shape.length === 2) return table.shape[0];

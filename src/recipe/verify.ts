@@ -14,8 +14,20 @@ import { mask } from '../structure/mask.ts';
 import { take } from '../tensor/slice.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
-/** Largest difference allowed, as a share of the largest output (or of 1, where outputs are small). */
-const TOLERANCE = { float16: 2e-2, bfloat16: 1e-1, other: 1e-4 };
+/**
+ * Largest difference allowed, as a share of the largest output (or of 1, where outputs are small), by the coarsest
+ * floats that weights are stored in: a model may compute in half precision and hand out singles.
+ */
+const tolerances = [
+  ['bfloat16', 1e-1],
+  ['float16', 2e-2],
+] as const;
+const EXACT = 1e-4;
+
+function toleranceOf({ graph }: Model): number {
+  const types = new Set([...graph.initializers.values()].map(({ type }) => type));
+  return tolerances.find(([type]) => types.has(type))?.[1] ?? EXACT;
+}
 
 export interface CheckedCut {
   readonly model: Model;
@@ -37,6 +49,7 @@ export async function checkedCut(
   { cache = 'keep' }: CutOptions = {},
 ): Promise<CheckedCut> {
   const smaller = cut(model, analysis, removal, { cache });
+  const tolerance = toleranceOf(model);
   const caches = cutCaches(analysis, removal);
   const fitting = cache === 'keep' ? feeds : feeds.map((feed) => staying(feed, caches, 'input'));
   const dense = await outputsOf(mask(model, analysis, removal), feeds, options);
@@ -47,7 +60,6 @@ export async function checkedCut(
   for (const [i, outputs] of expected.entries()) {
     for (const [name, want] of Object.entries(outputs)) {
       const { difference, largest } = compare(want, got[i][name], name);
-      const tolerance = TOLERANCE[want.type as keyof typeof TOLERANCE] ?? TOLERANCE.other;
       if (!(difference <= tolerance * Math.max(1, largest))) {
         throw new Error(
           `cut: the output "${name}" of the cut model differs from the masked model's by ${difference.toExponential(2)}, ` +

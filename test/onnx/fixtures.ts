@@ -1,5 +1,5 @@
 /** The exported models under `test/fixtures`, and a folder to write into. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,17 +10,21 @@ interface Sample {
   readonly outputs: Sample['inputs'];
 }
 
-const root = join(import.meta.dirname, '../fixtures');
+/** The cases of a folder below `test/`. */
+export const casesIn = (where: string) => {
+  const root = join(import.meta.dirname, '..', where);
+  return readdirSync(root, { withFileTypes: true })
+    .filter(({ name }) => existsSync(join(root, name, 'case.json')))
+    .map(({ name }) => {
+      const folder = join(root, name);
+      const read = () =>
+        JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { file: string; samples: Sample[] };
+      const { file } = read();
+      return { name, folder, file, path: join(folder, file), samples: () => read().samples };
+    });
+};
 
-export const cases = readdirSync(root, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map(({ name }) => {
-    const folder = join(root, name);
-    const read = () =>
-      JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { file: string; samples: Sample[] };
-    const { file } = read();
-    return { name, folder, file, path: join(folder, file), samples: () => read().samples };
-  });
+export const cases = casesIn('fixtures');
 
 export function fixture(name: string): (typeof cases)[number] {
   const found = cases.find((one) => one.name === name);
