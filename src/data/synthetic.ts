@@ -8,8 +8,8 @@ import { random } from '../tensor/random.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { filled, meaningOf } from './feeds.ts';
 
-/** Elements; a batch of 32 pictures of a megapixel has a third of it. */
-const LARGEST_INPUT = 2 ** 28;
+/** Elements; a batch of 32 pictures of 512 × 512 has three quarters of it. */
+const LARGEST_INPUT = 2 ** 25;
 
 /**
  * One batch for a graph's inputs (those that are not initializers): ids uniform below `vocabulary`, masks of ones,
