@@ -109,7 +109,6 @@ describe.each(document.cases)('$name', ({ accumulate, schedule: kind, losses, cu
         expect(Math.abs(found[name as 'loss'] - value), `${name} of step ${i + 1}`).toBeLessThan(1e-4);
       }
     }
-    expect(reports.at(-1)!.loss).toBeLessThan(0.9 * reports[0].loss);
   });
 
   test('the weights agree after twenty steps', async () => {
