@@ -9,6 +9,7 @@ import type { Progress } from './progress.ts';
 import { type LatencyTable, predictedSpeedup } from './prune/latency.ts';
 import type { Candidate } from './prune/spdy.ts';
 import { recordOf } from './recipe/assemble.ts';
+import { claim } from './recipe/claim.ts';
 import { bestTurn, closedLoop, type Shot, type Turn, tighterGoal, verdict } from './recipe/closed-loop.ts';
 import {
   type Member,
@@ -61,6 +62,7 @@ export async function run(config: Config, output: string, progress: Progress): P
   const machine = await openMachine(config, telling);
   const calibration = await openDataset(opened, config, 'calibration', telling, config.calibrationRows);
   const evaluation = await openDataset(opened, config, 'evaluation', telling);
+  using _claim = claim(output);
   const stages = openStages(join(output, '.work'), telling);
   const work: Work = { opened, analysis, machine, config, stages, progress: telling };
 
