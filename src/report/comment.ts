@@ -56,6 +56,10 @@ export function* commentVersions(
   const merged = mergeRecords(records);
   const title = options.title ?? (merged.length === 1 ? merged[0].name : `${merged.length} models`);
   const head = `### ZipLM: ${markdown(title, NAME_LENGTH)}`;
+  if (merged.length === 0) {
+    yield text([head, 'There is no record to report.']);
+    return;
+  }
   const dropped = new Set<Part>();
   yield compose(head, merged, options, dropped);
   for (const [part] of DROPS) {

@@ -158,6 +158,7 @@ export function openState(judge: Judge, repository: string): State {
       id: id(),
       number: given.number,
       state: given.state ?? 'open',
+      locked: false,
       requested_teams: [],
       labels: (given.labels ?? []).map((name) => ({
         ...(judge.example('issues/list-labels-on-issue') as Thing[])[0],
