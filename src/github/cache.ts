@@ -1,9 +1,11 @@
 /**
  * What a run computed once for this hardware, kept between runs: the latency table and the stages. Data only.
  *
- * A cache is advice from whoever could write it. The client unpacks it into a folder of ours; from there only what
- * looks like a stage's file in every respect goes on, and one thing that does not makes all of it suspect. What was
- * measured of a pruned model (its rounds, its predictions) is never kept: a run reports what it measured itself.
+ * A cache is advice from whoever could write it. The client hands its archive to the system's tar, which is told by
+ * its environment to leave out what climbs (`..`) or starts at the root, and to point no link anywhere. From the folder of ours
+ * that this fills, only what looks like a stage's file in every respect goes on, and one thing that does not makes all
+ * of it suspect. What was measured of a pruned model (its rounds, its predictions) is never kept: a run reports what
+ * it measured itself.
  * @module
  */
 import { cp, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
@@ -28,6 +30,12 @@ const MAX_ENTRIES = 10_000;
 /** As recipe/stages.ts names results: a JSON file or a folder of files. */
 const STAGE = /^[A-Za-z][\w.-]*-[0-9a-f]{16}(\.json)?$/;
 const STAGE_FILE = /^[A-Za-z][\w-]*\.(json|bin|onnx|data)$/;
+/**
+ * GNU tar's options against an archive that the client has not made. It extracts with -P, because as a rule its paths do
+ * climb (from the workspace to RUNNER_TEMP); ours do not, as RUNNER_TEMP stands in for the workspace. The transformation
+ * is of links' targets only: regular names (R) keep theirs.
+ */
+const CAREFUL = '--exclude=.. --anchored --exclude=/* --no-anchored --transform=s,.*,_,R';
 const MEASURED = /^(rounds|predictions)-/;
 
 /**
@@ -42,7 +50,9 @@ export async function restoreStages(request: StagesRequest): Promise<number> {
   const place = placeOf(request);
   await rm(place, { recursive: true, force: true });
   try {
-    const hit = await cache.restoreCache([place], keyOf(request), [keyOf({ ...request, key: '' })]);
+    const older = [keyOf({ ...request, key: '' })];
+    const environment = { GITHUB_WORKSPACE: request.temporary, TAR_OPTIONS: CAREFUL };
+    const hit = await within(environment, () => cache.restoreCache([place], keyOf(request), older));
     if (hit === undefined) return 0;
     const stages = await stagesIn(place);
     if ('why' in stages) {
@@ -82,7 +92,8 @@ export async function saveStages(request: StagesRequest): Promise<boolean> {
       total += bytes;
       if (total <= MAX_BYTES) await cp(join(folder, name), join(place, name), { recursive: true });
     }
-    return (await cache.saveCache([place], keyOf(request))) >= 0;
+    const environment = { GITHUB_WORKSPACE: request.temporary };
+    return (await within(environment, () => cache.saveCache([place], keyOf(request)))) >= 0;
   } catch (error) {
     warn(`github: the stages are not cached. ${(error as Error).message}`);
     return false;
@@ -96,6 +107,20 @@ const placeOf = ({ temporary }: StagesRequest): string => join(temporary, 'ziplm
 function keyOf({ fingerprint, key }: StagesRequest): string {
   const clean = (text: string) => text.replace(/[^\w.-]/g, '_').slice(0, 100);
   return `ziplm-stages-${FORMAT}-${clean(fingerprint)}-${clean(key)}`;
+}
+
+/** Work for which the environment is another: the client, and the tar that it starts, take no such options. */
+async function within<T>(environment: Readonly<Record<string, string>>, work: () => Promise<T>): Promise<T> {
+  const before = Object.keys(environment).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, environment);
+  try {
+    return await work();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
 }
 
 /** The finished stages of a folder that may travel; or why none may. */
