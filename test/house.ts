@@ -39,8 +39,6 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli.ts', 'flags.ts'],
   '@actions/artifact': ['github/'],
   '@actions/cache': ['github/'],
-  '@actions/core': ['action/', 'action.ts'],
-  '@actions/github': ['action/', 'action.ts'],
   '@octokit/rest': ['github/'],
 };
 
@@ -112,7 +110,7 @@ export function cycle(imports: ReadonlyMap<string, readonly string[]>): string[]
 
 const floorOf = (room: string): number => floors.findIndex((floor) => floor.includes(room));
 
-const packageOf = (specifier: string): string =>
+export const packageOf = (specifier: string): string =>
   specifier
     .split('/')
     .slice(0, specifier.startsWith('@') ? 2 : 1)

@@ -51,7 +51,8 @@ export async function benchmark({ github, job, inputs, log, own, onCheck }: Mean
   const trust = await requireTrust(github, job, log);
   const place = {
     pullRequest: trust.pullRequest?.number,
-    headSha: trust.headSha,
+    // A pull request's own commit, not the merge with its base that the job runs on.
+    headSha: trust.headSha ?? (job.sha || undefined),
     run: job.run,
   };
   const check = await openCheck(github, job, inputs, place);
