@@ -4,7 +4,7 @@ result goes through the format's own checker and strict shape inference.
 
     python bench/checker.py [--fixtures test/fixtures ...]
 
-Needs onnx. A dense model that does not pass itself is named, and its cuts are only loaded.
+Needs onnx. A cut model must pass what its dense model passes.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -21,12 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 ZIPLM = ["npx", "node", str(ROOT / "src" / "cli.ts")]
 
 
-def problem(path: Path) -> str | None:
-    """What the checker or shape inference says against a model; None when nothing."""
+def checked(path: Path) -> None:
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def inferred(path: Path) -> None:
+    with tempfile.NamedTemporaryFile() as result:
+        shape_inference.infer_shapes_path(str(path), result.name, check_type=True, strict_mode=True, data_prop=True)
+
+
+def problem(path: Path, check: Callable[[Path], None]) -> str | None:
+    """What a check says against a model; None when nothing."""
     try:
-        onnx.checker.check_model(str(path), full_check=True)
-        with tempfile.NamedTemporaryFile() as inferred:
-            shape_inference.infer_shapes_path(str(path), inferred.name, check_type=True, strict_mode=True, data_prop=True)
+        check(path)
     except Exception as error:  # noqa: BLE001  both raise several kinds
         return " ".join(str(error).split())[:400]
     return None
@@ -51,13 +59,13 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--fixtures", nargs="+", type=Path, default=[ROOT / "test" / "fixtures"])
     folders = [case.parent for root in options.parse_args().fixtures for case in sorted(root.resolve().glob("*/case.json"))]
-    wrong = checked = 0
+    wrong = count = 0
     for folder in folders:
         model = folder / json.loads((folder / "case.json").read_text())["file"]
-        dense = problem(model)
-        if dense:
-            print(f"{folder.name}: the dense model does not pass itself: {dense}")
-            continue
+        # Inference that follows values stumbles over names that both branches of an If use.
+        checks = [check for check in (checked, inferred) if problem(model, check) is None]
+        if len(checks) < 2:
+            print(f"{folder.name}: the dense model itself passes {len(checks)} of 2 checks")
         blocks = json.loads(ziplm("inspect", str(model), "--json"))["blocks"]
         caches = ["keep", "compact"] if any(b.get("caches") for b in blocks) else ["keep"]
         for name, removal in removals(blocks).items():
@@ -66,12 +74,11 @@ def main() -> int:
                     remove, output = Path(scratch) / "remove.json", Path(scratch) / "model.onnx"
                     remove.write_text(json.dumps(removal))
                     ziplm("cut", str(model), "--remove", str(remove), "--output", str(output), "--cache", cache)
-                    checked += 1
-                    found = problem(output)
-                    if found:
+                    count += 1
+                    for found in filter(None, (problem(output, check) for check in checks)):
                         wrong += 1
                         print(f"{folder.name}, {name}, caches {cache}: {found}")
-    print(f"{checked} cut models of {len(folders)} exports checked, {wrong} wrong")
+    print(f"{count} cut models of {len(folders)} exports checked, {wrong} wrong")
     return 1 if wrong else 0
 
 

@@ -13,6 +13,7 @@ import { storedTensor } from '../onnx/stored.ts';
 import type { Progress } from '../progress.ts';
 import { openSession, type SessionOptions } from '../runtime/session.ts';
 import { type Analysis, calibrationPoint } from '../structure/analyse.ts';
+import { flatten, nest } from '../structure/branches.ts';
 import { type ArrayOf, type Tensor, tensor } from '../tensor/tensor.ts';
 
 /** Sums over the tokens seen. */
@@ -79,7 +80,7 @@ export async function calibrate(
 
 /** The model with Σxxᵀ [cols, cols] and Σx [1, cols] of each block as outputs, and the token masks as inputs. */
 function withProbes(model: Model, analysis: Analysis, blocks: readonly string[]) {
-  const probed = cloneModel(model);
+  const probed = flatten(cloneModel(model));
   const { graph } = probed;
   const fresh = freshNames(graph);
   const masks = { 'batch-sequence': fresh('mask'), 'sequence-batch': fresh('mask_transposed') };
@@ -111,7 +112,7 @@ function withProbes(model: Model, analysis: Analysis, blocks: readonly string[])
     return { block, product, sum, rows };
   });
   for (const name of used) graph.inputs.push({ name, type: 'float32', shape: ['ziplm_tokens', 1] });
-  return { model: probed, probes, masks };
+  return { model: nest(probed), probes, masks };
 }
 
 /** ReduceSum over axis 0: its axes are an attribute before opset 13, an input since. */

@@ -7,6 +7,7 @@ import { timeEach } from '../runtime/profile.ts';
 import { openSession, type SessionOptions } from '../runtime/session.ts';
 import { type Analysis, analyse } from '../structure/analyse.ts';
 import type { Block } from '../structure/block.ts';
+import { flatten, nest } from '../structure/branches.ts';
 import { cut } from '../structure/cut.ts';
 import { type Extract, extract, signature } from '../structure/extract.ts';
 import { median } from '../tensor/statistics.ts';
@@ -148,10 +149,11 @@ async function boundaryValues(
   const names = new Set(parts.flatMap(({ inputs }) => inputs));
   const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name)));
   const wanted = [...names].filter((name) => !(name in given));
-  const probed = cloneModel(model);
+  // What a branch computes is told outside of it: nesting puts a node where all its readers see it.
+  const probed = flatten(cloneModel(model));
   const outputs = new Set(probed.graph.outputs.map(({ name }) => name));
   for (const name of wanted) if (!outputs.has(name)) probed.graph.outputs.push({ name });
-  await using session = await openSession(encodeModel(probed), options);
+  await using session = await openSession(encodeModel(nest(probed)), options);
   return { ...given, ...(await session.run(feeds, wanted)) };
 }
 
@@ -171,6 +173,6 @@ function sliced(part: Model, output: string): Model {
   const [zero, out] = [freshName(graph, 'first'), freshName(graph, 'slice')];
   graph.initializers.set(zero, storedTensor(tensor('int64', [1], BigInt64Array.of(0n))));
   graph.nodes.push(newNode('Gather', [output, zero], [out], [['axis', { kind: 'int', value: 0n }]]));
-  graph.outputs = [{ name: out, type: 'float32' }];
+  graph.outputs = [{ name: out }];
   return model;
 }

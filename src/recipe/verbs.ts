@@ -20,9 +20,8 @@ import { type Analysis, analyse } from '../structure/analyse.ts';
 import type { Block, Refusal } from '../structure/block.ts';
 import { type CacheForm, cutCaches } from '../structure/caches.ts';
 import { draw, type Lane } from '../structure/explain.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { claim } from './claim.ts';
 import {
-  type OpenedModel,
   openDataset,
   openMachine,
   openModelFolder,
@@ -32,7 +31,7 @@ import {
 } from './job.ts';
 import { openStages } from './stages.ts';
 import { profileStep } from './steps.ts';
-import { checkedCut } from './verify.ts';
+import { checkedCut, feedsToCheck } from './verify.ts';
 
 /**
  * What can be removed, in forward order, and what is refused and why.
@@ -67,9 +66,6 @@ function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
       (meant ? `Did you mean ${meant}?` : 'Name blocks as `ziplm inspect` lists them.'),
   );
 }
-
-/** What shape a cut is checked on. */
-const CHECK_SHAPE = { batch: 2, sequence: 16, past: 3 };
 
 /** An input or output that a cut made smaller: its axis of heads had `from` slices and has `to`. */
 export interface Resized {
@@ -118,7 +114,7 @@ export async function cutModel(
       `cut: --output ${outputFile}: there is no folder ${folder}. Make it, or choose another place.`,
     );
   }
-  const feeds = checkFeeds(opened);
+  const feeds = await feedsToCheck(opened);
   const wanted = new Map(Object.entries(removal).filter(([, indices]) => indices.length > 0));
   const { model, maxAbsDiff } = await checkedCut(opened.model, analysis, wanted, feeds, {}, { cache });
   await saveModel(model, outputFile);
@@ -132,18 +128,6 @@ export async function cutModel(
     to: kept.length,
   }));
   return { ...report, caches };
-}
-
-/** Made-up inputs, each boolean one way and the other: a flag that chooses a branch must be checked in both. */
-function checkFeeds(opened: OpenedModel): Record<string, Tensor>[] {
-  const feeds = timingFeeds(opened, { shape: CHECK_SHAPE, search: { seed: 0 } });
-  const flags = Object.entries(feeds).filter(([, { type }]) => type === 'bool');
-  if (flags.length === 0) return [feeds];
-  const flipped = flags.map(([name, flag]) => {
-    const bits = Uint8Array.from(flag.data as Uint8Array, (bit) => 1 - bit);
-    return [name, { ...flag, data: bits }];
-  });
-  return [feeds, { ...feeds, ...Object.fromEntries(flipped) }];
 }
 
 /** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape. */
@@ -199,6 +183,7 @@ export async function profile(
   const opened = await openModelFolder(config.model);
   const analysis = prunableBlocks(opened);
   const machine = await openMachine(config, progress);
+  using _claim = claim(output);
   const stages = openStages(join(output, '.work'), progress);
   const { entries, ...whole } = await profileStep({ opened, analysis, machine, config, stages, progress });
   return {

@@ -73,8 +73,8 @@ function create(model: Uint8Array | string, options: SessionOptions): Promise<In
   const settings: InferenceSession.SessionOptions = {
     executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
     graphOptimizationLevel: optimization,
-    // Warnings concern the exporter ("initializer is not used"); what matters is thrown.
-    logSeverityLevel: 3,
+    // Warnings concern the exporter ("initializer is not used"); errors are thrown.
+    logSeverityLevel: 4,
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     ...(extra === undefined ? {} : { extra: nested(extra) }),
     ...(optimizedModelFile === undefined ? {} : { optimizedModelFilePath: optimizedModelFile }),
