@@ -1,6 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
-const elsewhere = ['test/**/*.slow.test.ts', 'test/**/*.browser.test.ts', 'test/shared/**'];
+const elsewhere = [
+  'test/**/*.slow.test.ts',
+  'test/**/*.browser.test.ts',
+  'test/**/*.e2e.test.ts',
+  'test/shared/**',
+];
 
 export default defineConfig({
   test: {
@@ -33,6 +38,16 @@ export default defineConfig({
           include: ['test/**/*.browser.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        // Needs Python to install act with: npm run test:e2e.
+        test: {
+          name: 'e2e',
+          include: ['test/**/*.e2e.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
         },
       },
       {

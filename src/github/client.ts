@@ -11,7 +11,7 @@ import { Octokit } from '@octokit/rest';
 import { InputError } from '../errors.ts';
 
 export interface GitHubOptions {
-  /** `inputs.github-token`; never logged. */
+  /** The input `token`; never logged. */
   readonly token: string;
   /** `GITHUB_API_URL`: https://api.github.com, or an enterprise server's …/api/v3. */
   readonly apiUrl: string;
@@ -78,7 +78,7 @@ export function openGitHub(options: GitHubOptions): GitHub {
   }
   if (token === '') {
     throw new InputError(
-      "github: there is no token. Give github-token, or leave its default, the workflow's own.",
+      "github: there is no token. Give the input token, or leave its default, the workflow's own.",
     );
   }
   const quiet = { debug() {}, info() {}, warn() {}, error() {} };

@@ -32,7 +32,7 @@ export function explain({ what, permission }: Output, error: ApiError): string {
   const said = `${error.status} ${error.message.split('\n')[0].slice(0, 200)}`;
   const missing = `github: ${what} is missing; everything else goes on.`;
   if (error.status === 401) {
-    return `${missing} GitHub does not know the token (${said}). Give github-token, or leave its default.`;
+    return `${missing} GitHub does not know the token (${said}). Give the input token, or leave its default.`;
   }
   if (
     error.status === 403 &&
