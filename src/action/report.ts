@@ -10,12 +10,12 @@ import { basename, join, resolve } from 'node:path';
 import { InputError } from '../errors.ts';
 import type { Run } from '../github/client.ts';
 import { findPullRequest, type Head } from '../github/pull-request.ts';
-import { baseRecords, downloadRecords, type FoundRecord } from '../github/records.ts';
+import { baseRecords, downloadRecords, type FoundRecord, modelLinks } from '../github/records.ts';
 import { readRecord } from '../record.ts';
 import { isComparable } from '../report/base.ts';
 import { type CommentOptions, commentVersions } from '../report/comment.ts';
 import type { Ended, Means } from './benchmark.ts';
-import { fieldOf, type Job } from './job.ts';
+import { fieldOf, type Job, runUrl } from './job.ts';
 import type { Log } from './log.ts';
 import { outcomeOf, outputsOf } from './outcome.ts';
 import { confined } from './paths.ts';
@@ -58,6 +58,8 @@ export async function report({ github, job, inputs, log, onCheck }: Means): Prom
   const records = found.map(({ record }) => record);
   const shown: CommentOptions = {
     title: inputs.title,
+    artifacts: modelLinks(found, runUrl({ ...job, run: subject.run })),
+    reportUrl: runUrl(job),
     ...(subject.baseBranch === undefined
       ? {}
       : {

@@ -26,6 +26,8 @@ export interface RecordsRequest {
 export interface FoundRecord {
   readonly artifact: string;
   readonly record: RunRecord;
+  /** The artifact with the record's models, where the run has one. */
+  readonly modelsId?: number;
 }
 
 export interface BaseRequest {
@@ -38,6 +40,7 @@ export interface BaseRequest {
 
 /** An artifact's archive as it is listed, and the way to its bytes. */
 interface Listed {
+  readonly id: number;
   readonly name: string;
   readonly size: number;
   fetch(): Promise<Buffer | undefined>;
@@ -47,6 +50,8 @@ interface Listed {
 const MAX_ARCHIVE_BYTES = 16 * 2 ** 20;
 const MAX_RECORD_BYTES = 8 * 2 ** 20;
 const MAX_RECORDS = 64;
+/** `ziplm-record-X` has its models beside it in `ziplm-models-X`. */
+const MODELS = 'ziplm-models';
 /** Runners of unequal hardware take turns; among so many of the base's last runs one of ours should be. */
 const MAX_TRIED = 5;
 const FETCH_MS = 120_000;
@@ -72,9 +77,27 @@ export async function downloadRecords(
   const found: FoundRecord[] = [];
   for (const artifact of records.slice(0, MAX_RECORDS)) {
     const record = await recordOf(github, artifact);
-    if (record !== undefined) found.push({ artifact: artifact.name, record });
+    if (record === undefined) continue;
+    const suffix = artifact.name.slice(prefix.length);
+    const models = suffix === '' ? undefined : listed.find(({ name }) => name === MODELS + suffix);
+    const beside = models === undefined ? {} : { modelsId: models.id };
+    found.push({ artifact: artifact.name, record, ...beside });
   }
   return found;
+}
+
+/**
+ * Models' SHA-256 → the address of the artifact that holds them, of all records that have one.
+ * @param runUrl of the run that the records are of
+ */
+export function modelLinks(found: readonly FoundRecord[], runUrl: string): ReadonlyMap<string, string> {
+  return new Map(
+    found.flatMap(({ record, modelsId }) =>
+      modelsId === undefined
+        ? []
+        : record.targets.map(({ sha256 }) => [sha256, `${runUrl}/artifacts/${modelsId}`] as const),
+    ),
+  );
 }
 
 /**
@@ -123,6 +146,7 @@ async function listOwn(github: GitHub, temporary: string): Promise<Listed[]> {
     // `latest`: of one name, what the last attempt made.
     const { artifacts } = await new DefaultArtifactClient().listArtifacts({ latest: true });
     return artifacts.map(({ id, name, size }) => ({
+      id,
       name,
       size,
       fetch: () => fetchOwn(github, temporary, id),
@@ -186,7 +210,7 @@ function remote(
   artifact: { readonly id: number; readonly name: string; readonly size_in_bytes: number },
 ): Listed {
   const { id, name, size_in_bytes: size } = artifact;
-  return { name, size, fetch: () => fetchOther(github, id, name) };
+  return { id, name, size, fetch: () => fetchOther(github, id, name) };
 }
 
 /** An artifact's archive by the REST API; the storage behind it never sees the token. */

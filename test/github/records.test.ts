@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { baseRecords, downloadRecords } from '../../src/github/records.ts';
+import { baseRecords, downloadRecords, modelLinks } from '../../src/github/records.ts';
 import type { RunRecord } from '../../src/record.ts';
 import { isComparable } from '../../src/report/base.ts';
 import { sample } from '../report/sample.ts';
@@ -46,6 +46,16 @@ describe("another run's records", () => {
     expect(found.map(({ record }) => record.name)).toEqual(
       Array.from({ length: 40 }, (_, i) => `model ${i}`),
     );
+  });
+
+  test('each with the models that lie beside it', async () => {
+    add('ziplm-record-a', archived({ ...sample, targets: sample.targets.slice(0, 2) }));
+    add('ziplm-record-b', archived({ ...sample, targets: sample.targets.slice(2) }));
+    const models = add('ziplm-models-a', Buffer.from('models'));
+    add('ziplm-models-ab', Buffer.from('others'));
+    const links = modelLinks(await download(), 'https://github.com/octo/models/actions/runs/55');
+    const url = `https://github.com/octo/models/actions/runs/55/artifacts/${models.id}`;
+    expect([...links]).toEqual(sample.targets.slice(0, 2).map(({ sha256 }) => [sha256, url]));
   });
 
   test('of one name the last attempt counts', async () => {
