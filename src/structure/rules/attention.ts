@@ -46,7 +46,7 @@ function apart(op: Operation, x: Axes, count: number): Axes | Refused {
     return [x[0], x[2], x[1], x[4]];
   }
   const size = x.length === 3 ? sizeOfAxis(x[2]) : undefined;
-  if (size === undefined || !(count >= 1 && Number.isInteger(size / count)))
+  if (size === undefined || !(Number.isInteger(count) && count >= 1 && Number.isInteger(size / count)))
     return refused(`counts ${count} heads in an operand that does not hold them`);
   const sizes = [count, size / count].map((times) => ({ times, symbols: [] }));
   const parts = regroup([x[2]], sizes);

@@ -267,9 +267,34 @@ function consecutive(op: Operation, of: Axis) {
   };
 }
 
-/** Writes slices at computed places: the result lies as the data does, but no slice keeps to its own. */
-export const scatter = known([any], (op, data) => {
-  freezeInputs(op, 'writes into it by index');
+/** Writes at computed places along one axis; along the others, each slice into its own. */
+export const scatterElements = known([any, any, any], (op, data, indices, updates) => {
+  const at = place(op.int('axis', 0), data.length);
+  if (at === undefined || updates.length !== data.length || indices.length !== data.length) return outside;
+  data.forEach((one, i) => {
+    const pair = [one, updates[i], indices[i]];
+    if (
+      i === at ||
+      !pair.every((own) => sizeOfAxis(own) === sizeOfAxis(one) && sizeOfAxis(one) !== undefined)
+    ) {
+      for (const own of pair) op.freeze(own, 'writes into it by index');
+    } else for (const own of pair.slice(1)) op.unify(one, own);
+  });
+  return [data];
+});
+
+/** Writes whole slices at computed places: within those, each element into its own. */
+export const scatterND = known([any, any, any], (op, data, indices, updates) => {
+  const depth = sizeOfAxis(indices.at(-1) ?? []);
+  if (depth === undefined) return computed;
+  const isWhole = updates.length === indices.length - 1 + data.length - depth;
+  if (indices.length === 0 || depth > data.length || !isWhole) return outside;
+  const inner = updates.slice(indices.length - 1);
+  for (const one of [...data.slice(0, depth), ...indices, ...updates.slice(0, indices.length - 1)])
+    op.freeze(one, 'writes into it by index');
+  data.slice(depth).forEach((one, i) => {
+    op.unify(one, inner[i]);
+  });
   return [data];
 });
 
@@ -303,6 +328,24 @@ export const pad = known([any], (op, x) => {
       if (i < 0 || (pads?.[i] === 0 && pads[i + listed.length] === 0)) return one;
       op.freeze(one, 'pads it');
       return axis(undefined);
+    }),
+  ];
+});
+
+/** Axes that keep their size pass; a size that only a run can tell may be another. */
+export const resize = known([any], (op, x) => {
+  const sizes = op.value(3)?.items.map(numberOf);
+  if (sizes?.length !== x.length || op.ints('axes')) return computed;
+  const keeps = (one: Axis, i: number) => sizes[i] !== undefined && sizes[i] === sizeOfAxis(one);
+  op.target(
+    3,
+    x.map((one, i) => (keeps(one, i) ? [one] : undefined)),
+  );
+  return [
+    x.map((one, i) => {
+      if (keeps(one, i)) return one;
+      op.freeze(one, 'resizes it');
+      return axis(sizes[i]);
     }),
   ];
 });
