@@ -4,13 +4,8 @@
  * @module
  */
 import type { RunRecord, Status, TargetRecord } from '../record.ts';
-import {
-  accuracyAgainstSpeedup,
-  KIND_WORDS,
-  keptStructures,
-  latencyTable,
-  promiseAgainstMeasurement,
-} from './charts.ts';
+import { KIND_WORDS, keptStructures, latencyTable } from './block-charts.ts';
+import { accuracyAgainstSpeedup, promiseAgainstMeasurement } from './charts.ts';
 import { html } from './escape.ts';
 import {
   bytes,
