@@ -65,11 +65,11 @@ export function flatten(model: Model): Model {
     lay(body.nodes);
     for (const [name, stored] of body.initializers) graph.initializers.set(name, stored);
     for (const info of [...body.valueInfo.values(), ...body.outputs]) graph.valueInfo.set(info.name, info);
-    const own = definedIn(body);
+    const made = new Set(body.nodes.flatMap(({ outputs }) => outputs));
     return body.outputs.map(({ name }) => {
-      // A body hands out a value from around it through an Identity; here it needs none.
+      // A body hands out what it does not make through an Identity; here it needs none.
       const maker = body.nodes.find(({ outputs }) => outputs.includes(name));
-      const around = maker?.opType === 'Identity' && !own.has(maker.inputs[0]);
+      const around = maker?.opType === 'Identity' && !made.has(maker.inputs[0]);
       return around ? maker.inputs[0] : name;
     });
   };
