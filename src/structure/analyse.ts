@@ -141,7 +141,8 @@ export function analyse(given: Model): Analysis {
       const numbered = factors(one).slice(open.length); // the batch lies before the heads
       const size = sizeOfAxis(numbered);
       if (i === own.length - 1 || size === undefined || size === 1) return one;
-      const keeps = reads > 1 || numbered.some((atom) => atom.frozen || [...shared].some((two) => find(two) === atom));
+      const keeps =
+        reads > 1 || numbered.some((atom) => atom.frozen || [...shared].some((two) => find(two) === atom));
       return keeps ? [...open, ...axis(size)] : one;
     });
     if (fresh.every((one, i) => one === own[i])) return own;
@@ -178,7 +179,7 @@ export function analyse(given: Model): Analysis {
       contract(one, other) {
         const [a, b] = [axes(one.input)![one.at], axes(other.input)![other.at]];
         pair(a, b);
-        const sides = [one, other].filter(({ input }) => facts.constants.has(node.inputs[input]));
+        const sides = [one, other].filter(({ input }) => facts.isMatrix(node.inputs[input]));
         const leaf = sides.length === 1 ? facts.leaf(node.inputs[sides[0].input]) : undefined;
         if (!leaf)
           return stop(a, sides.length === 0 ? 'sums over it between two activations' : 'sums over it');
@@ -186,7 +187,9 @@ export function analyse(given: Model): Analysis {
         const order = leaf.order ?? [0, 1];
         if (order.length !== 2 || axes(side.input)!.length !== 2) return stop(a, 'sums over it');
         const read = side === one ? other : one;
-        if (!/float/.test(leaf.type)) stop(a, `holds its matrix as ${leaf.type}: prune first, then quantize`);
+        if (leaf.isPart) stop(a, 'sums over it, and takes its matrix out of a larger one');
+        else if (!/float/.test(leaf.type))
+          stop(a, `holds its matrix as ${leaf.type}: prune first, then quantize`);
         else if (read.at !== axes(read.input)!.length - 1)
           stop(a, 'sums over it though it is not the last axis');
         contractions.push({
@@ -237,7 +240,8 @@ export function analyse(given: Model): Analysis {
     }
     node.outputs.forEach((name, i) => {
       if (name !== '' && outputs[i]) values.set(name, outputs[i]);
-      if ((facts.tableReads.get(name) ?? 0) > 1) for (const atom of outputs[i]?.flatMap(leaves) ?? []) shared.add(atom);
+      if ((facts.tableReads.get(name) ?? 0) > 1)
+        for (const atom of outputs[i]?.flatMap(leaves) ?? []) shared.add(atom);
     });
     // How many slices there are is a whole number, whatever they hold.
     const counts = node.opType === 'Shape' || node.opType === 'Size';
@@ -254,7 +258,10 @@ export function analyse(given: Model): Analysis {
     contractions,
     batched,
     mixed,
-    biasOf: facts.leaf,
+    biasOf(name) {
+      const leaf = facts.leaf(name);
+      return leaf?.isPart ? undefined : leaf;
+    },
   });
   const tokenInputs = model.graph.inputs.flatMap(({ name, type }) => {
     const axes = values.get(name);
@@ -302,6 +309,14 @@ function freezeCaptured(node: Node, axesOf: (name: string) => Axes | undefined):
 export const layout = new Set(['Identity', 'Cast', 'Transpose', 'QuantizeLinear', 'DequantizeLinear']);
 const weighted = /MatMul|Gemm|Conv|Einsum|Attention/;
 
+interface Leaf {
+  readonly name: string;
+  readonly type: ElementType;
+  /** A slice of a larger tensor: it can produce what is cut, and cannot be what reads it. */
+  readonly isPart: boolean;
+  readonly order?: readonly number[];
+}
+
 /** What is known before any axis is: what is constant, and which values are computed from activations. */
 function factsOf(graph: Graph) {
   const producers = new Map<string, Node>();
@@ -329,7 +344,8 @@ function factsOf(graph: Graph) {
   for (const node of graph.nodes.toReversed()) {
     if (node.opType === 'Shape' || node.outputs.some((name) => activations.has(name))) continue;
     const reads = node.outputs.reduce((sum, name) => sum + (tableReads.get(name) ?? 0), 0);
-    if (reads > 0) for (const name of new Set(node.inputs)) tableReads.set(name, (tableReads.get(name) ?? 0) + reads);
+    if (reads > 0)
+      for (const name of new Set(node.inputs)) tableReads.set(name, (tableReads.get(name) ?? 0) + reads);
   }
   const stored = (name: string): StoredTensor | undefined => {
     const initializer = graph.initializers.get(name);
@@ -351,21 +367,28 @@ function factsOf(graph: Graph) {
     },
     /** How many operators pair a value that no activation decides, or what is made of it, with one that is decided by some. */
     tableReads,
-    /** The initializer behind a constant, and, where it is transposed on the way, its axes' order. */
-    leaf(name: string): { name: string; type: ElementType; order?: readonly number[] } | undefined {
-      let order: readonly number[] | undefined;
-      let at = name;
-      for (let maker = producers.get(at); maker && layout.has(maker.opType); maker = producers.get(at)) {
-        if (maker.opType === 'Transpose') {
-          const rank = intsAttribute(maker, 'perm')?.length ?? 2;
-          const perm = intsAttribute(maker, 'perm') ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
-          order = (order ?? perm.map((_, i) => i)).map((i) => perm[i]);
-        }
-        at = maker.inputs[0];
-      }
-      const tensor = graph.initializers.get(at);
-      if (!tensor) return undefined;
-      return { name: at, type: tensor.type, ...(order && { order }) };
-    },
+    /** Whether a value is a stored matrix, or a part of one, whatever tells where the part begins. */
+    isMatrix: (name: string): boolean =>
+      constants.has(name) || (!activations.has(name) && leafOf(name)?.isPart === true),
+    leaf: leafOf,
   };
+  /** The initializer behind a value, or the first value that is a part of it; and, where it is transposed on the way, its axes' order. */
+  function leafOf(name: string): Leaf | undefined {
+    let order: readonly number[] | undefined;
+    let part: string | undefined;
+    let at = name;
+    const passes = ({ opType }: Node) => layout.has(opType) || opType === 'Slice' || opType === 'Split';
+    for (let maker = producers.get(at); maker && passes(maker); maker = producers.get(at)) {
+      if (!layout.has(maker.opType)) part ??= at;
+      if (maker.opType === 'Transpose') {
+        const rank = intsAttribute(maker, 'perm')?.length ?? 2;
+        const perm = intsAttribute(maker, 'perm') ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
+        order = (order ?? perm.map((_, i) => i)).map((i) => perm[i]);
+      }
+      at = maker.inputs[0];
+    }
+    const tensor = graph.initializers.get(at);
+    if (!tensor) return undefined;
+    return { name: part ?? at, type: tensor.type, isPart: part !== undefined, ...(order && { order }) };
+  }
 }

@@ -73,7 +73,7 @@ export function findBlocks(graph: Graph, found: Found) {
     return atom.frozen ?? (fixed && { at: `"${fixed.name}"`, what });
   };
   const isAt = (end: Cache['end']) => (atom: Atom) => ends.get(atom)?.some((one) => one.end === end) ?? false;
-  /** A module adds to the stream that it reads, or is the whole model. */
+  /** An MLP adds to the stream that it reads, or is the whole model: two matrices in a row may be any other thing. */
   const isBypassed = (reads: Axis, rows: Axis) => {
     const [from, to] = [leaves(reads), leaves(rows)];
     return from.some((atom) => to.includes(atom)) || (from.some(isAt('input')) && to.some(isAt('output')));
@@ -100,6 +100,9 @@ export function findBlocks(graph: Graph, found: Found) {
       const reason = stuck && frozen(stuck);
       if (reason) refuse(stuck, reason.at, `${reason.at} ${reason.what}`);
       else if (parts.some((one) => one.parts)) refuse(parts[0], here, 'it joins several axes');
+      else if (parts.some((one) => mixed.has(one)))
+        refuse(parts[0], here, 'a product of two activations mixes it');
+      else if (parts.length > 0) refuse(parts[0], here, 'no other matrix produces it');
       continue;
     }
     const producers = produce(atom);
@@ -108,7 +111,7 @@ export function findBlocks(graph: Graph, found: Found) {
         ? 'more than one matrix reads it'
         : leaves(rows).includes(atom)
           ? 'the same matrix produces it'
-          : !producers.some(({ reads }) => isBypassed(reads, rows))
+          : !structured && !producers.some(({ reads }) => isBypassed(reads, rows))
             ? 'what it makes does not go back to where its producers read, so the module has no bypass'
             : undefined;
     if (why) {
@@ -201,9 +204,9 @@ function usesByAtom(graph: Graph, found: Found) {
   for (const node of graph.nodes) {
     node.inputs.forEach((name, input) => {
       const key = `${input} ${node.outputs[0]}`;
-      const axes = found.operands.get(key);
-      if (!axes) return;
       const contraction = weights.get(key);
+      const axes = found.operands.get(key) ?? (contraction && found.values.get(name));
+      if (!axes) return;
       axes.forEach((one, axis) => {
         const atoms = leaves(one);
         for (const atom of new Set(atoms)) {

@@ -127,7 +127,9 @@ const certain =
 
 /** The rows of a matrix, or the items of a vector, from the last to the first. */
 function reversed({ items, columns = 1, ...value }: ShapeValue): ShapeValue {
-  const rows = Array.from({ length: items.length / columns }, (_, i) => items.slice(i * columns, (i + 1) * columns));
+  const rows = Array.from({ length: items.length / columns }, (_, i) =>
+    items.slice(i * columns, (i + 1) * columns),
+  );
   return { ...value, items: rows.reverse().flat(), ...(columns > 1 && { columns }) };
 }
 
@@ -180,7 +182,8 @@ const table: Readonly<Record<string, Evaluate>> = {
     const [data, target] = [op.value(0), op.value(1)];
     if (!data || !target) return undefined;
     const columns = numberOf(target.items[1]);
-    if (target.items.length === 2) return columns! > 0 ? { scalar: false, items: data.items, columns: columns! } : undefined;
+    if (target.items.length === 2)
+      return columns! > 0 ? { scalar: false, items: data.items, columns: columns! } : undefined;
     return target.items.length < 2 ? { scalar: target.items.length === 0, items: data.items } : undefined;
   },
   Transpose(op) {
@@ -189,7 +192,9 @@ const table: Readonly<Record<string, Evaluate>> = {
     const rows = items.length / columns;
     if (!data || (data.columns && (op.ints('perm') ?? [1, 0]).join() !== '1,0')) return undefined;
     if (!data.columns) return data;
-    const turned = Array.from({ length: columns }, (_, j) => Array.from({ length: rows }, (_, i) => items[i * columns + j]));
+    const turned = Array.from({ length: columns }, (_, j) =>
+      Array.from({ length: rows }, (_, i) => items[i * columns + j]),
+    );
     return { scalar: false, items: turned.flat(), columns: rows };
   },
   Cast: (op) => {
