@@ -66,28 +66,37 @@ export const ratioInterval = (speedup: MedianInterval): string => interval(speed
 
 /** What the reader must know beside the table, one sentence each. */
 export function notes(record: RunRecord): readonly string[] {
-  return record.targets.flatMap((t) => {
-    const at = `At ${times(t.target)}`;
-    const said: string[] = [];
-    if (t.groups === 2) {
-      said.push(
-        `${at} the ${t.rounds} rounds fell into two groups: the machine was seen in two states, and a target is met ` +
-          'only if the slower one reaches it.',
-      );
-    }
-    if (t.status === 'inconclusive' && t.groups === 1) {
-      said.push(
-        `${at} the interval ${ratioInterval(t.speedup)} holds the target: faster or slower than it, the rounds do not say.`,
-      );
-    }
-    if (t.maskEquivalence.maxAbsDiff > EQUIVALENCE_LIMIT) {
-      said.push(
-        `${at} the cut model's outputs differ from the masked model's by up to ` +
-          `${scientific(t.maskEquivalence.maxAbsDiff)}: look before you use it.`,
-      );
-    }
-    return said;
-  });
+  const noise = record.hardware.noise?.length ?? 0;
+  const loud =
+    noise === 0
+      ? []
+      : [
+          `The machine was not fit to measure on when the run began (see ${noise === 1 ? 'the warning' : 'the warnings'} about it): do not compare these latencies.`,
+        ];
+  return loud.concat(
+    record.targets.flatMap((t) => {
+      const at = `At ${times(t.target)}`;
+      const said: string[] = [];
+      if (t.groups === 2) {
+        said.push(
+          `${at} the ${t.rounds} rounds fell into two groups: the machine was seen in two states, and a target is met ` +
+            'only if the slower one reaches it.',
+        );
+      }
+      if (t.status === 'inconclusive' && t.groups === 1) {
+        said.push(
+          `${at} the interval ${ratioInterval(t.speedup)} holds the target: faster or slower than it, the rounds do not say.`,
+        );
+      }
+      if (t.maskEquivalence.maxAbsDiff > EQUIVALENCE_LIMIT) {
+        said.push(
+          `${at} the cut model's outputs differ from the masked model's by up to ` +
+            `${scientific(t.maskEquivalence.maxAbsDiff)}: look before you use it.`,
+        );
+      }
+      return said;
+    }),
+  );
 }
 
 /** One line for "on what, and for which shape". */
@@ -137,6 +146,7 @@ export function hardwareFacts(record: RunRecord, safe: Escape, code: Escape): Fa
       safe(g.name),
       ...(g.memoryBytes === undefined ? [] : [memory(g.memoryBytes)]),
       ...(g.driver === undefined ? [] : [`driver ${safe(g.driver)}`]),
+      ...gpuState(g, safe),
     ].join(', '),
   );
   return {
@@ -147,12 +157,31 @@ export function hardwareFacts(record: RunRecord, safe: Escape, code: Escape): Fa
         `${safe(h.cpu)}, ${h.cores} ${h.cores === 1 ? 'core' : 'cores'}, ${memory(h.memoryBytes)} memory`,
       ],
       ...gpus.map((gpu) => ['GPU', gpu] as const),
+      ...(h.load === undefined
+        ? []
+        : [['Load when it began', `${Math.round(h.load * 100)} % of the processors`] as const]),
+      ...(h.occupants ?? []).map((o) => ['Other program on the GPU', safe(o.name)] as const),
       ['System', safe(h.os)],
       ['Provider', `${safe(record.provider)}, ${record.threads} intra-op threads`],
       ['Versions', `ziplm ${safe(v.ziplm)}, ONNX Runtime ${safe(v.onnxruntime)}, Node ${safe(v.node)}`],
       ['Fingerprint', code(h.fingerprint)],
     ],
   };
+}
+
+/** What NVIDIA's tool said of a GPU when the run began; nothing of others. */
+function gpuState(gpu: RunRecord['hardware']['gpus'][number], safe: Escape): string[] {
+  const { uuid, clocksMHz, powerCapWatts, temperatureCelsius, ecc, mig, throttled = [] } = gpu;
+  const held = throttled.filter((reason) => reason !== 'gpu_idle');
+  return [
+    ...(uuid === undefined ? [] : [safe(uuid)]),
+    ...(clocksMHz?.sm === undefined ? [] : [`${clocksMHz.sm} of ${clocksMHz.maxSm ?? '?'} MHz`]),
+    ...(powerCapWatts === undefined ? [] : [`at most ${powerCapWatts} W`]),
+    ...(temperatureCelsius === undefined ? [] : [`${temperatureCelsius} °C`]),
+    ...(ecc === undefined ? [] : [`ECC ${ecc ? 'on' : 'off'}`]),
+    ...(mig === true ? ['MIG'] : []),
+    ...(held.length === 0 ? [] : [`held down by ${safe(held.join(', '))}`]),
+  ];
 }
 
 export function methodFacts(record: RunRecord, code: Escape): Facts {
