@@ -67,7 +67,10 @@ async function upsert(github: GitHub, request: CommentRequest): Promise<CommentR
       await github.clock.sleep(github.pace.settleMs);
     } else if (isLater(oldest.run, run)) {
       return { kind: 'superseded', id: oldest.id, url: oldest.url };
-    } else if (isSame(oldest.run, run) && (written !== undefined || sameText(oldest.body, bodies[0]))) {
+    } else if (
+      isSame(oldest.run, run) &&
+      (written !== undefined || bodies.some((body) => sameText(oldest.body, body)))
+    ) {
       return { kind: written ?? 'unchanged', id: oldest.id, url: oldest.url };
     } else {
       // Looked at once more when the turn to write has come: it may have been long.

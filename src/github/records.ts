@@ -123,7 +123,7 @@ export async function baseRecords(github: GitHub, request: BaseRequest): Promise
 /** The record in an archive; undefined, with a warning, where there is none that could be believed. */
 async function recordOf(github: GitHub, { name, size, fetch }: Listed): Promise<RunRecord | undefined> {
   const leave = (why: string) => {
-    github.warn(`github: the artifact ${shown(name)} is left out: it ${why}.`);
+    github.warn(`github: the artifact ${shown(name)} is left out: it ${oneLine(why)}.`);
     return undefined;
   };
   if (size > MAX_ARCHIVE_BYTES) return leave(`has ${size} bytes, more than ${MAX_ARCHIVE_BYTES}`);
@@ -243,4 +243,7 @@ async function fetchCapped(url: string, maxBytes: number): Promise<Buffer | unde
   }
 }
 
-const shown = (name: string): string => JSON.stringify(name.slice(0, 100));
+const shown = (name: string): string => JSON.stringify(oneLine(name.slice(0, 100)));
+
+/** A stranger's words in a warning: without what steers a terminal or a reader's eye. */
+const oneLine = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?').slice(0, 400);

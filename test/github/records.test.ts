@@ -119,6 +119,15 @@ describe("another run's records", () => {
     expect(github.warnings[0].length).toBeLessThan(600);
   });
 
+  test('what a stranger wrote steers nothing in a warning', async () => {
+    const text = '\u202e\n::error::x\u001b[31m\u2028';
+    add(`ziplm-record${text}`, archived({ ...sample, [text]: 1 }));
+    const github = open(server);
+    await download(github);
+    expect(github.warnings[0]).toMatch(/is left out: it holds no record/);
+    expect(github.warnings[0]).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
+  });
+
   test('one that is too large is not even fetched; one that lies about its size is not read to its end', async () => {
     add('ziplm-record-a', archived(sample), { size: 17 * 2 ** 20 });
     add('ziplm-record-b', Buffer.alloc(17 * 2 ** 20), { size: 100 });

@@ -7,7 +7,8 @@
  *     node test/github/server.ts PORT [SETUP.json]
  *
  * where the setup has `repository`, `logins` (token → login), `faults`, and lists of `pulls` and `permissions`. The process
- * answers GET /test/state with what it holds, and POST /test/faults with a list of new ones.
+ * answers GET /test/state with what it holds. POST /test/faults replaces the faults; POST /test/pulls and /test/labels add
+ * what they are given in a list; POST /test/artifacts?name=N&run=ID&branch=B&fork=true adds the ZIP file that it is given.
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -50,6 +51,13 @@ export interface FakeGitHub extends AsyncDisposable {
   /** Called when a call has taken effect, before it is answered. */
   after: ((call: Call) => Promise<void> | void) | undefined;
   close(): Promise<void>;
+}
+
+interface LabelEvent {
+  readonly issue: number;
+  readonly event: 'labeled' | 'unlabeled';
+  readonly label: string;
+  readonly actor: string;
 }
 
 export interface Setup {
@@ -134,7 +142,7 @@ export async function startGitHub(setup: Setup = {}): Promise<FakeGitHub> {
     };
 
     if (path.startsWith('/storage/')) return serveStorage(path, request, send, violate);
-    if (path.startsWith('/test/')) return serveTest(path, raw, send);
+    if (path.startsWith('/test/')) return serveTest(url, raw, send);
 
     const matched = judge!.match(method, path);
     if (matched === undefined) return violate(501, 'no such operation', [path]);
@@ -213,8 +221,31 @@ export async function startGitHub(setup: Setup = {}): Promise<FakeGitHub> {
     send(blob === undefined ? { status: 404 } : { status: 200, body: blob });
   }
 
-  function serveTest(path: string, raw: Buffer, send: (answer: Answer) => void): void {
-    if (path === '/test/faults') faults.splice(0, faults.length, ...(JSON.parse(raw.toString()) as Fault[]));
+  function serveTest(url: URL, raw: Buffer, send: (answer: Answer) => void): void {
+    const json = <T>() => JSON.parse(raw.toString()) as readonly T[];
+    const query = (name: string) => url.searchParams.get(name) ?? undefined;
+    switch (url.pathname) {
+      case '/test/faults':
+        faults.splice(0, faults.length, ...json<Fault>());
+        break;
+      case '/test/pulls':
+        for (const pull of json<Parameters<State['addPull']>[0]>()) state.addPull(pull);
+        break;
+      case '/test/labels':
+        for (const { issue, event, label, actor } of json<LabelEvent>()) {
+          state.addLabelEvent(issue, event, label, actor);
+        }
+        break;
+      case '/test/artifacts':
+        state.addArtifact({
+          name: query('name') ?? 'artifact',
+          zip: raw,
+          runId: Number(query('run') ?? 1),
+          branch: query('branch') ?? 'main',
+          fork: query('fork') === 'true',
+        });
+        break;
+    }
     const { comments, checks, releases, pulls } = state;
     send({ status: 200, body: { comments, checks, releases, pulls, log, violations } });
   }
