@@ -89,9 +89,12 @@ function partsOf({
 /** A block as steps under each other, from the matrix that reads its structures back to those that make them. */
 export function graphText(id: string, lane: Lane): string {
   const named = ({ name, axes }: Drawn): string => `${plain(name)} [${plain(axes.join(', '))}]`;
+  const ends = ({ end, from }: Lane): string[] => [...(end ? [end.name] : []), ...from.flatMap(ends)];
+  const elsewhere = new Set(ends(lane));
   const step = ({ node, opType, makes, reads }: Step): string => {
     const line = `${plain(opType)} [${plain(makes.axes.join(', '))}]`;
-    return reads.length === 0 ? line : `${line}  ${plain(node)} ← ${reads.map(named).join(', ')}`;
+    const name = reads.length > 0 || elsewhere.has(node) ? `  ${plain(node)}` : '';
+    return `${line}${name}${reads.length > 0 ? ` ← ${reads.map(named).join(', ')}` : ''}`;
   };
   const lines = ({ steps, end, from }: Lane): string[] => [
     ...steps.map(step),

@@ -55,16 +55,45 @@ describe('inspect --json', () => {
 
   test('what stays whole is named with its reason, and is no failure', async () => {
     const { blocks, refused } = await inspect(fixture('llama-gqa-optimum').path);
-    expect(blocks.map(({ kind, gated }) => [kind, gated])).toEqual([
-      ['mlp', true],
-      ['mlp', true],
-    ]);
-    expect(refused.map(({ at }) => at)).toContain('"past_key_values.0.key"');
+    expect(blocks.map(({ kind }) => kind)).toEqual(['attention', 'mlp', 'attention', 'mlp']);
+    const [{ at, reason }] = refused;
+    expect(at).toBe('"/model/layers.0/input_layernorm/ReduceMean" (ReduceMean)');
+    expect(reason).toBe(
+      `The axis of 48 that "/model/layers.0/self_attn/q_proj/MatMul" (MatMul) reads cannot be cut: ${at} reduces over it.`,
+    );
   });
 
   test('a folder and its file are the same model', async () => {
     const { folder, path } = fixture('bert-optimum');
     expect(await inspect(folder)).toEqual(await inspect(path));
+  });
+});
+
+describe('inspect --graph', () => {
+  const bert = fixture('bert-optimum').path;
+
+  test('draws a block from the matrix that reads it to those that make it', async () => {
+    const { code, stdout, stderr } = await ziplm(['inspect', bert, '--graph', 'mlp.0']);
+    expect([code, stderr]).toEqual([0, '']);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines[0]).toBe('mlp.0: each step reads those below it; * marks what is cut');
+    expect(lines[2]).toMatch(/^MatMul \[.*, 48\] {2}\S*output\/dense\/MatMul ← \S+ \[40\*, 48\]$/);
+    expect(lines).toContain('   Erf [batch_size, sequence_length, 40*]');
+    expect(lines.some((line) => /^│ {2}MatMul .*40\*\] {2}\S*intermediate/.test(line))).toBe(true);
+  });
+
+  test('without a block draws all, in JSON too', async () => {
+    const { stdout } = await ziplm(['inspect', bert, '--json', '--graph']);
+    const { blocks, graphs } = JSON.parse(stdout) as Inspection & { graphs: Record<string, unknown> };
+    expect(Object.keys(graphs)).toEqual(blocks.map(({ id }) => id));
+  });
+
+  test('a block that is not there is named, and the nearest that is', async () => {
+    const { code, stdout, stderr } = await ziplm(['inspect', bert, '--graph', 'mpl.1']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr.trimEnd()).toBe(
+      'inspect: the model has no block "mpl.1", expected one of attention.0, mlp.0, attention.1, mlp.1. Did you mean mlp.1?',
+    );
   });
 });
 

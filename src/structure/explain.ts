@@ -26,11 +26,14 @@ export interface Step {
 export interface Lane {
   readonly steps: readonly Step[];
   readonly from: readonly Lane[];
-  /** The value with which the lane ends, where another lane holds its steps, or the model is given it. */
+  /** Where the lane goes on: the node of another lane, or an input of the model. */
   readonly end?: Drawn;
 }
 
-/** From the consuming matrix back to the producers. */
+/**
+ * From the consuming matrix back to the producers. Of a matrix that serves several layers the first is drawn, of one in both
+ * branches of an If, both.
+ */
 export function draw(model: Model, analysis: Analysis, blockId: string): Lane {
   const { atom, consumers } = analysis.sites.get(blockId)!;
   const { graph } = flatten(model);
@@ -60,7 +63,8 @@ export function draw(model: Model, analysis: Analysis, blockId: string): Lane {
     const steps: Step[] = [];
     for (let value = start; ; ) {
       const node = producers.get(value);
-      if (!node || seen.has(value)) return { steps, from: [], end: drawn(value, analysis.values.get(value)) };
+      const name = node ? node.name || nodeKey(node) : value;
+      if (!node || seen.has(value)) return { steps, from: [], end: drawn(name, analysis.values.get(value)) };
       for (const output of node.outputs) seen.add(output);
       steps.push(step(node, value));
       const inside = new Set(
@@ -74,7 +78,9 @@ export function draw(model: Model, analysis: Analysis, blockId: string): Lane {
       value = next;
     }
   };
-  return lane(consumers[0].node.outputs[0]);
+  const { uses } = analysis.blocks.find(({ id }) => id === blockId)!;
+  const [first, ...others] = consumers.map(({ node }) => node.outputs[0]);
+  return uses > others.length ? lane(first) : { steps: [], from: [first, ...others].map(lane) };
 }
 
 /** The names that the model's inputs give to dimensions. */
