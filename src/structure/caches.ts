@@ -39,9 +39,10 @@ export function cutCaches(analysis: Analysis, removal: Removal): CutCache[] {
   });
 }
 
-/** What is computed at full size: values, and the nodes that lay such values side by side. */
+/** What is computed at full size: values, and the nodes that lay such values side by side, with what they read. */
 export interface Whole {
   readonly values: ReadonlySet<string>;
+  readonly operands: ReadonlySet<string>;
   readonly nodes: ReadonlySet<Node>;
 }
 
@@ -55,6 +56,7 @@ const axesRead = (analysis: Analysis, node: Node, input: number): Axes | undefin
 export function wholeFor(graph: Graph, analysis: Analysis, isCut: (of: Axis) => boolean): Whole {
   const index = indexGraph(graph);
   const values = new Set<string>();
+  const operands = new Set<string>();
   const nodes = new Set<Node>();
   const lays = (node: Node, axes: Axes) => {
     if (node.opType !== 'Concat') return node.opType === 'Identity' || node.opType === 'If';
@@ -67,8 +69,9 @@ export function wholeFor(graph: Graph, analysis: Analysis, isCut: (of: Axis) => 
     const axes = analysis.values.get(name);
     if (!maker || !axes || nodes.has(maker)) return true; // an input, a constant, or known already
     if (!lays(maker, axes)) return false;
-    const cut = maker.inputs.filter((_, i) => axesRead(analysis, maker, i)?.some(isCut));
-    if (!cut.map(reach).some((whole) => whole)) return false;
+    const cut = [...maker.inputs.keys()].filter((i) => axesRead(analysis, maker, i)?.some(isCut));
+    if (!cut.map((i) => reach(maker.inputs[i])).some((whole) => whole)) return false;
+    for (const i of cut) operands.add(operandKey(maker, i));
     nodes.add(maker);
     for (const output of maker.outputs) values.add(output);
     return true;
@@ -76,7 +79,7 @@ export function wholeFor(graph: Graph, analysis: Analysis, isCut: (of: Axis) => 
   for (const { name } of graph.outputs) if (analysis.values.get(name)?.some(isCut)) reach(name);
   for (const { name } of [...graph.inputs, ...graph.outputs])
     if (analysis.values.get(name)?.some(isCut)) values.add(name);
-  return { values, nodes };
+  return { values, operands, nodes };
 }
 
 export interface WholePlan {

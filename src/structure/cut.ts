@@ -67,7 +67,7 @@ export function cut(
       result.graph.initializers.set(name, storedTensor(sliced));
     },
     indices,
-    whole: whole.values,
+    whole: whole.operands,
   });
   const size = (of: Axis) =>
     sizeOfAxis(of) === undefined || cache === 'keep' ? sizeOfAxis(of) : stays(of).length;

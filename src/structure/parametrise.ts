@@ -87,7 +87,7 @@ export function parametrise(model: Model, analysis: Analysis): Parametric {
   rewrite(draft, analysis, {
     count,
     indices,
-    whole,
+    whole: new Set(),
     leaf(name, original, stored, axes) {
       const cut = axes.map((one) => atomOf(one) !== undefined);
       declare(
@@ -109,7 +109,7 @@ export function parametrise(model: Model, analysis: Analysis): Parametric {
     },
   });
   draft.settle();
-  const ends = { values: whole, nodes: new Set<never>() };
+  const ends = { values: whole, operands: new Set<string>(), nodes: new Set<never>() };
   keepWhole(draft, analysis, ends, { isCut: holds(counts), stays: () => [0], size: sizeOfAxis, indices });
   restate(result, analysis, count, whole);
   return { model: nest(result), parameters };

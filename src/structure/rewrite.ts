@@ -24,7 +24,7 @@ export interface Plan {
   leaf(name: string, original: string, stored: StoredTensor, axes: Axes): void;
   /** The slices of an axis that stay, as an int64 value, for operands that are computed. */
   indices(of: Axis): string;
-  /** Values that keep their size for those outside who read or feed them (`caches.ts`). */
+  /** Operands that keep their size for those outside who read or feed them (`caches.ts`). */
   readonly whole: ReadonlySet<string>;
 }
 
@@ -39,7 +39,7 @@ export function rewrite(draft: Draft, analysis: Analysis, plan: Plan): void {
   for (const [key, axes] of analysis.operands) {
     const space = key.indexOf(' ');
     const node = nodes.get(key.slice(space + 1));
-    if (!node || !axes.some(isCut) || plan.whole.has(nodeKey(node))) continue;
+    if (!node || !axes.some(isCut) || plan.whole.has(key)) continue;
     const input = Number(key.slice(0, space));
     node.inputs[input] = slicer.derive(node.inputs[input], axes);
   }
