@@ -107,7 +107,7 @@ export function prepared(model: Model): Model {
     if (readers.length < 2 || !isUniform(stored.tensor().data as Float32Array)) continue;
     for (const { node, position } of readers.slice(1)) {
       const own = fresh(name);
-      graph.initializers.set(own, stored);
+      graph.initializers.set(own, { ...stored });
       node.inputs[position] = own;
     }
   }

@@ -38,7 +38,14 @@ import { inputsOf, type Losses, logitsShape, nextTokens } from './losses.ts';
 import { type Plan, planTraining } from './plan.ts';
 import type { Schedule } from './schedule.ts';
 import { openTeacher, type Targets } from './teacher.ts';
-import { openTrainer, type StepReport, type TrainingBatch, withWeights } from './trainer.ts';
+import {
+  openTrainer,
+  type StepReport,
+  sessionOptions,
+  type Trainer,
+  type TrainingBatch,
+  withWeights,
+} from './trainer.ts';
 
 export interface Training extends SessionOptions {
   /** What is trained: float32; the dense model, or one that was cut from the teacher (its values keep the teacher's names). */
@@ -72,7 +79,7 @@ export interface Training extends SessionOptions {
   readonly evaluateEvery?: number;
   /** Stop after so many evaluations in a row without a better one; never when left out. */
   readonly patience?: number;
-  /** Steps of one run of the graph; what crosses between JavaScript and the runtime crosses once for so many. */
+  /** Steps of one run of the graph, after which weights and moments cross between runtime and JavaScript; chosen by their size. */
   readonly stepsPerRun?: number;
 }
 
@@ -85,8 +92,18 @@ export interface Trained {
   readonly stopped: 'finished' | 'plateau';
 }
 
-/** Enough that crossing costs little, few enough that a bar moves and the fed targets stay small. */
-const STEPS_PER_RUN = 4;
+/**
+ * On the CPU, crossing costs a copy: of 270 MB it is a twentieth of a step of MiniLM, and carrying the state from step to step inside
+ * a run takes that much more memory. A small state is carried, since its steps are short; so is any on a device, where
+ * crossing is what takes the time.
+ */
+const LARGE_STATE_BYTES = 2 ** 27;
+const [FEW_STEPS, MANY_STEPS] = [1, 8];
+
+function defaultSteps(provider: SessionOptions['provider'], trainer: Trainer): number {
+  const bytes = Object.values(trainer.state().tensors).reduce((sum, { data }) => sum + data.byteLength, 0);
+  return (provider ?? 'cpu') === 'cpu' && bytes > LARGE_STATE_BYTES ? FEW_STEPS : MANY_STEPS;
+}
 
 /**
  * Trains.
@@ -133,12 +150,13 @@ export async function train(training: Training, progress: Progress): Promise<Tra
   };
 
   let done = trainer.state().step;
+  const stepsPerRun = training.stepsPerRun ?? defaultSteps(training.provider, trainer);
   const isLeft = () => done < plan.steps && !isPlateau();
   await using teacher = distils && isLeft() ? await teacherOf(training, states, progress) : undefined;
   const task = progress.task('training', plan.steps);
   task.advance(done);
   while (isLeft()) {
-    const next = nextStop(training, plan, done);
+    const next = nextStop(training, plan, done, stepsPerRun);
     const group: TrainingBatch[] = [];
     for (let at = done * accumulate; at < next * accumulate; at++) {
       const batch = plan.batch(at);
@@ -167,15 +185,11 @@ export async function train(training: Training, progress: Progress): Promise<Tra
 }
 
 /** Up to where the next run goes: checkpoints and evaluations fall between runs. */
-function nextStop(
-  { checkpoint, evaluate, stepsPerRun = STEPS_PER_RUN }: Training,
-  plan: Plan,
-  done: number,
-): number {
+function nextStop({ checkpoint, evaluate }: Training, plan: Plan, done: number, most: number): number {
   let next = done + 1;
   while (
     next < plan.steps &&
-    next - done < stepsPerRun &&
+    next - done < most &&
     !(checkpoint && next % checkpoint.everySteps === 0) &&
     !(evaluate && plan.isEvaluated(next))
   ) {
@@ -235,20 +249,11 @@ function teacherOf(training: Training, hidden: readonly HiddenState[], progress:
       hidden,
       rows,
       padId,
-      session: sessionOf(training),
+      session: sessionOptions(training),
       ...(store && { store }),
     },
     progress,
   );
-}
-
-function sessionOf({ provider, threads, optimization, extra }: SessionOptions): SessionOptions {
-  return {
-    ...(provider && { provider }),
-    ...(threads !== undefined && { threads }),
-    ...(optimization && { optimization }),
-    ...(extra && { extra }),
-  };
 }
 
 /** A digest of all that decides the weights. */

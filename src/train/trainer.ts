@@ -128,11 +128,14 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
     schedule,
     accumulate,
   });
-  const run = await openSession(encodeModel(graph), sessionOptions(session));
+  const run = await openSession(encodeModel(graph), { arena: false, ...sessionOptions(session) });
 
   const feeds = model.graph.inputs.map(({ name, type }) => ({ name, type: type as DataType }));
   const initialOf = (name: string) => student.graph.initializers.get(name)!.tensor();
   let step = 0;
+  // Whether nobody else holds the state, so that it can be let go of at once: it is as large as three models, and the
+  // collector, which sees only small objects, comes late.
+  let owned = false;
   let tensors: Readonly<Record<string, Tensor>> = Object.fromEntries(
     learned.flatMap(({ initializer, name, shape }) => [
       [port.weight(name), initialOf(initializer)],
@@ -157,13 +160,19 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
         [port.done]: tensor('int64', [], BigInt64Array.of(BigInt(step))),
       });
       const reports = reportsOf(found, [...loss.parts.keys()], step, count);
+      const before = tensors;
       tensors = Object.fromEntries(
         learned.flatMap(({ name }) => stateOf(name).map((state) => [state, found[port.next(state)]])),
       );
+      if (owned) release(Object.values(before));
+      owned = true;
       step += count;
       return reports;
     },
-    state: () => ({ step, tensors }),
+    state() {
+      owned = false;
+      return { step, tensors };
+    },
     restore(snapshot) {
       for (const [name, { shape }] of Object.entries(tensors)) {
         const other = snapshot.tensors[name];
@@ -173,6 +182,7 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
           );
         }
       }
+      owned = false;
       ({ step, tensors } = snapshot);
     },
     weights: () => new Map(learned.map(({ initializer, name }) => [initializer, tensors[port.weight(name)]])),
@@ -189,6 +199,11 @@ export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>):
   return result;
 }
 
+/** Gives the memory of tensors back; they are empty afterwards. */
+function release(tensors: readonly Tensor[]): void {
+  for (const { data } of tensors) (data.buffer as ArrayBuffer).transfer(0);
+}
+
 function checkType({ graph }: Model, name: string): void {
   const type = graph.initializers.get(name)?.type;
   if (type === 'float32') return;
@@ -199,17 +214,14 @@ function checkType({ graph }: Model, name: string): void {
   );
 }
 
-function sessionOptions({
-  provider,
-  threads,
-  optimization,
-  extra,
-  optimizedModelFile,
-}: SessionOptions): SessionOptions {
+/** Of the trainer's options, those that a session takes. */
+export function sessionOptions(options: SessionOptions): SessionOptions {
+  const { provider, threads, optimization, arena, extra, optimizedModelFile } = options;
   return {
     ...(provider && { provider }),
     ...(threads !== undefined && { threads }),
     ...(optimization && { optimization }),
+    ...(arena !== undefined && { arena }),
     ...(extra && { extra }),
     ...(optimizedModelFile !== undefined && { optimizedModelFile }),
   };
