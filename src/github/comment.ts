@@ -100,7 +100,7 @@ interface Comment {
   readonly id: number;
   readonly html_url: string;
   readonly body?: string | undefined;
-  readonly user: { readonly login: string; readonly type: string } | null;
+  readonly user: { readonly login: string } | null;
 }
 
 /** The comment as ours; undefined where its marker is another's, or none. */
@@ -128,10 +128,8 @@ async function ownComments(github: GitHub, request: CommentRequest, author: stri
 
 const isLogin = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
 
-function isBy(user: Comment['user'], author: string): boolean {
-  if (user === null || !isLogin(user.login, author)) return false;
-  return !author.endsWith('[bot]') || user.type === 'Bot';
-}
+/** A person's login holds no brackets: whoever is called like a bot is that bot. */
+const isBy = (user: Comment['user'], author: string): boolean => user !== null && isLogin(user.login, author);
 
 async function reread(github: GitHub, request: CommentRequest, id: number): Promise<Own | undefined> {
   const { owner, repo, api } = github;

@@ -6,7 +6,7 @@
 import { markdownTable } from 'markdown-table';
 import type { RunRecord, Status, TargetRecord } from '../record.ts';
 import { againstBase, baseOf } from './base.ts';
-import { html, markdown, markdownCode } from './escape.ts';
+import { markdown, markdownCode, markdownHtml } from './escape.ts';
 import { change, metricInterval, metricStyle, metricValue, ratio, STATUS_MARK, times } from './format.ts';
 import { folded, type ModelCell, overviewTable, type Section, sections } from './markdown.ts';
 import { mergeRecords } from './merge.ts';
@@ -89,7 +89,7 @@ function compose(
   }
   const details = records.map((record) =>
     folded(
-      `${html(record.name, NAME_LENGTH)}: ${headline(record, html).verdict}`,
+      `${markdownHtml(record.name, NAME_LENGTH)}: ${headline(record, markdownHtml).verdict}`,
       parts(record, options, dropped)
         .filter(({ about }) => about !== 'results')
         .map((part) => part.text)
@@ -165,7 +165,7 @@ function comparison(record: RunRecord, { base }: CommentOptions): string {
   if (other === undefined) return `Nothing of ${branch} was measured on equal hardware to compare with.`;
   const table = markdownTable(againstBase(record, other).map((row) => [...row]));
   const legend = `The base is ${branch} of ${other.createdAt.slice(0, 10)}, on equal hardware; ≈: the intervals overlap.`;
-  return folded(`Against ${html(base.branch, NAME_LENGTH)}`, `${table}\n\n${legend}`);
+  return folded(`Against ${markdownHtml(base.branch, NAME_LENGTH)}`, `${table}\n\n${legend}`);
 }
 
 /** A link where there is an artifact; else the path, by the renderer's own way. */

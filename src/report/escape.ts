@@ -61,11 +61,19 @@ const MARKDOWN: Readonly<Record<string, string>> = {
  * mention, issue reference, emoji code or formula comes of it.
  */
 export function markdown(outside: string, maxLength?: number): string {
-  return plain(outside, maxLength)
-    .replace(/[@$]|#(?=\w)|:(?=\S)|(?<=\bGH)-(?=\d)|(?<=www)(?=\.)/gi, (c) => `${c}${BREAK}`)
+  return unfiltered(plain(outside, maxLength))
     .replace(/[&<>|\\`*_[\]{}~#]/g, (c) => MARKDOWN[c])
     .replace(/^[-+]|(?<=^\d+)[.)](?=\s|$)/, (c) => `\\${c}`);
 }
+
+/** Text within an HTML element that stands in Markdown, where backslashes would show: a fold's summary. */
+export function markdownHtml(outside: string, maxLength?: number): string {
+  return unfiltered(plain(outside, maxLength)).replace(/[&<>"']/g, (c) => HTML[c]);
+}
+
+/** Nothing for the filters to find: mentions, references, addresses, emoji codes, formulas. */
+const unfiltered = (line: string): string =>
+  line.replace(/[@$]|#(?=\w)|:(?=\S)|(?<=\bGH)-(?=\d)|(?<=www)(?=\.)/gi, (c) => `${c}${BREAK}`);
 
 /** A code-like string in Markdown (a path, a hash): an element, because a code span cannot hold every string. */
 export function markdownCode(outside: string, maxLength?: number): string {

@@ -22,7 +22,8 @@ function skeleton(node: Nodes): unknown {
   const address = node.type === 'link' ? [node.url] : [];
   return [[node.type, ...address, children.flatMap((child) => skeleton(child) as unknown[])]];
 }
-const visible = (text: string): string => textOf(parse(text), { includeHtml: false });
+/** All words, also those within HTML: GitHub's filters look at what is rendered. */
+const visible = (text: string): string => textOf(parse(text), { includeHtml: true });
 
 const URL_OF = 'https://github.com/octo/models/actions/runs/55/artifacts';
 const artifacts = new Map(sample.targets.map((t, i) => [t.sha256, `${URL_OF}/${i + 1}`]));
@@ -245,7 +246,11 @@ describe('strings from outside', () => {
   test('mention nobody, refer to nothing, carry no command, comment or invisible character', () => {
     const text =
       '@octo/all #1 GH-2 https://evil.example ::error::x <!-- ziplm 0123456789abcdef 9.9 --> \u202e\u200b![x](y) **b**';
-    for (const version of versions([{ ...small, name: text }], options(text))) {
+    const two = [
+      { ...small, name: text },
+      { ...small, name: text, threads: 9 },
+    ];
+    for (const version of [two, two.slice(1)].flatMap((records) => versions(records, options(text)))) {
       const shown = visible(version);
       expect(shown).not.toMatch(/@[a-z0-9]|#\d|\bGH-\d|https:\/|\u202e/i);
       expect(version).not.toMatch(/<!--|^::/m);
