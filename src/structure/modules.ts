@@ -23,6 +23,8 @@ export function removeModule(model: Model, analysis: Analysis, atom: Atom, outpu
   if (!node) return true; // a matrix that serves several layers: an earlier removal took all that read this one
   const gemm = node.opType === 'Gemm' && node.inputs[2] !== undefined && node.inputs[2] !== '';
   if (gemm && floatAttribute(node, 'beta', 1) !== 1) return false;
+  const added = analysis.operands.get(operandKey(node, 2)) ?? analysis.values.get(node.inputs[2] ?? '');
+  if (gemm && added?.length !== 1) return false; // no vector, but another stream
   const state: State = {
     value: output,
     axes: analysis.values.get(output)!,

@@ -277,7 +277,7 @@ export const table: readonly { readonly title: string; readonly entries: readonl
       entry('NonZero', 'Every axis stays whole.', layout.nonZero),
       entry('ConstantOfShape', 'Its target follows the cut.', layout.constantOfShape),
       entry('Shape', 'Sizes are told as they were before the cut.', layout.shape),
-      entry('Size', 'A number.', layout.scalar),
+      entry('Size', 'Every axis stays whole.', layout.size),
       entry('Range', 'A new axis.', layout.vector),
     ],
   },

@@ -386,6 +386,11 @@ const neurons: Readonly<Record<string, Module>> = {
     const up = g.op('CumSum', [g.op('MatMul', [x, weight(8, 12)]), g.scalar('int64', 1)]);
     return g.op('MatMul', [up, weight(12, 8)]);
   },
+  'a residual inside the product that consumes'({ g, x, weight }) {
+    const rows = g.op('Reshape', [x, g.ints(-1, 8)]);
+    const up = g.op('Relu', [g.op('Gemm', [rows, weight(8, 12)])]);
+    return g.op('Reshape', [g.op('Gemm', [up, weight(12, 8), rows]), g.op('Shape', [x])]);
+  },
   'padded and sliced along the tokens'({ g, x, weight }) {
     const up = g.op('Pad', [g.op('MatMul', [x, weight(8, 12)]), g.ints(1, 0), '', g.ints(1)]);
     return g.op('MatMul', [g.op('Slice', [up, g.ints(0), g.ints(5), g.ints(1)]), weight(12, 8)]);
@@ -430,6 +435,21 @@ describe('what is refused, by node and reason', () => {
         return g.op('MatMul', [g.op('DequantizeLinear', up), weight(12, 8)]);
       },
       /\(DynamicQuantizeLinear\) scales by the range of all its values/,
+    ],
+    'the number of elements': [
+      ({ g, x, weight }) => {
+        const up = g.op('MatMul', [x, weight(8, 12)]);
+        const scale = g.op('Cast', [g.op('Size', [up])], { to: 1 });
+        return g.op('MatMul', [g.op('Mul', [up, scale]), weight(12, 8)]);
+      },
+      /\(Size\) counts its elements/,
+    ],
+    'neurons that an attention reads by a matrix of its own': [
+      ({ g, x, weight }) => {
+        const up = g.op('Relu', [g.op('MatMul', [x, weight(8, 12)])]);
+        return g.op('Attention', [up, weight(12, 24), weight(24)], { num_heads: 4 }, ms);
+      },
+      /The axis of 12 that "Attention" .* cannot be cut: "Attention" \(Attention\) multiplies it before it attends/,
     ],
     'a sum along the neurons': [
       ({ g, x, weight }) => {

@@ -145,6 +145,7 @@ export const packedAttention = known([3, 2], (op, x, w) => {
   const heads = parts.map((part) => apart(op, [x[0], x[1], part], op.int('num_heads', 0)));
   const made = attend(op, heads, { bias: 5, own: [0, 1, 2, 4] });
   if (isRefused(made)) return made;
+  op.freeze(x[2], 'multiplies it before it attends');
   op.contract({ input: 0, at: 2 }, { input: 1, at: 0 });
   if (op.node.inputs[2]) op.unify(w[1], op.axes(2)?.[0] ?? axis(undefined));
   op.target('num_heads', [[made.out[1]]]);

@@ -180,16 +180,18 @@ export const einsum: Rule = (op) => {
   const dynamic = operands.length === 2 && !op.isConstant(0) && !op.isConstant(1);
   const of = new Map<string, Axis>();
   for (const [letter, [first, ...others]] of places) {
-    const one = operands[first.input][first.at];
-    of.set(letter, one);
     const isSum = summed.includes(letter);
     if (isSum && summed.length === 1 && operands.length === 2 && others.length === 1)
       op.contract(first, others[0]);
     else {
-      for (const { input, at } of others) op.unify(one, operands[input][at]);
+      const [one] = broadcast(
+        op,
+        [first, ...others].map(({ input, at }) => [operands[input][at]]),
+      );
+      of.set(letter, one);
       if (isSum) op.freeze(one, 'sums over it');
+      else if (dynamic) (others.length > 0 ? op.batch : op.mix)(one);
     }
-    if (!isSum && dynamic) (others.length > 0 ? op.batch : op.mix)(one);
   }
   return [output.map((letter) => of.get(letter)!)];
 };
@@ -225,7 +227,8 @@ function space(op: Operation, x: Axes, kernel: Axes): Axes {
 /** Windows, or all of space at once: channels pass. */
 export const pool = (whole: boolean): Rule =>
   known([any], (op, x) => {
-    for (const one of x.slice(2)) op.freeze(one, 'pools over it');
+    // Where a largest one stood is told by its place among all.
+    for (const one of op.node.outputs[1] ? x : x.slice(2)) op.freeze(one, 'pools over it');
     return alike(
       op,
       x.map((one, i) => (i < 2 ? one : whole ? [] : axis(undefined))),

@@ -98,19 +98,18 @@ export const unsqueeze = known([any], (op, x) => {
 });
 
 export const expand = known([any], (op, x) => {
-  const target = op.value(1);
-  if (!target) return computed;
-  const rank = Math.max(x.length, target.items.length);
+  const length = op.value(1)?.items.length ?? sizeOfAxis(op.axes(1)?.[0] ?? axis(undefined));
+  if (length === undefined) return computed;
+  const items: readonly Item[] = op.value(1)?.items ?? Array.from({ length }, () => undefined);
+  const rank = Math.max(x.length, length);
   const out = Array.from({ length: rank }, (_, i): Axis => {
     const own = x[i - rank + x.length] ?? [];
-    return !isUnit(own) || i < rank - target.items.length
-      ? own
-      : sizedBy(target.items[i - rank + target.items.length]);
+    return !isUnit(own) || i < rank - length ? own : sizedBy(items[i - rank + length]);
   });
-  const aligned = out.slice(rank - target.items.length);
+  const aligned = out.slice(rank - length);
   op.target(
     1,
-    aligned.map((one, i) => (numberOf(target.items[i]) === 1 ? undefined : [one])),
+    aligned.map((one, i) => (numberOf(items[i]) === 1 ? undefined : [one])),
   );
   return [out];
 });
@@ -400,6 +399,9 @@ export const nonZero = known([any], (op, x) => {
 });
 
 export const vector: Rule = (op) => op.node.outputs.map(() => [axis(undefined)]);
-export const scalar: Rule = (op) => op.node.outputs.map(() => []);
+export const size: Rule = (op) => {
+  freezeInputs(op, 'counts its elements');
+  return [[]];
+};
 
 export const shape = known([any], (_, x) => [[axis(x.length)]]);
