@@ -14,7 +14,9 @@ import type { Ended, Means } from './action/benchmark.ts';
 import { type Inputs, readInputs } from './action/inputs.ts';
 import { type Job, readJob } from './action/job.ts';
 import { type Log, openLog } from './action/log.ts';
+import { leadsInto } from './action/paths.ts';
 import { type OpenCheck, setOutputs } from './action/publish.ts';
+import { InputError } from './errors.ts';
 import { endingOf, exitCodes } from './exit.ts';
 import type { GitHub } from './github/client.ts';
 import { isMeasuringChild } from './runtime/entry.ts';
@@ -138,10 +140,18 @@ function saveState(env: NodeJS.ProcessEnv, name: string, value: string): void {
  * The libraries of CUDA are found by a variable that counts only when it is there before a process starts: where the
  * inputs name folders, the work is done by a second process.
  * @returns its exit code; undefined where none is needed
+ * @throws InputError for a folder in the workspace
  */
 export async function inNewProcess(env: NodeJS.ProcessEnv, program: string): Promise<number | undefined> {
   const { cudaLibraries, mode: wanted } = readInputs(env);
   if (wanted !== 'benchmark' || cudaLibraries.length === 0 || env.ZIPLM_LIBRARIES === 'set') return undefined;
+  for (const folder of cudaLibraries) {
+    if (env.GITHUB_WORKSPACE !== undefined && leadsInto(folder, env.GITHUB_WORKSPACE)) {
+      throw new InputError(
+        `action: the input cuda-libraries names ${folder}, which lies in the workspace, from which nothing is executed. Name a folder of the runner's.`,
+      );
+    }
+  }
   const folders = [...cudaLibraries, ...(env.LD_LIBRARY_PATH ? [env.LD_LIBRARY_PATH] : [])];
   const child = spawn(process.execPath, [program], {
     stdio: 'inherit',

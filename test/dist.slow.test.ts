@@ -1,6 +1,14 @@
 /** What is committed under `dist/`, and what npm makes of the package. */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -49,10 +57,10 @@ describe('dist', () => {
   });
 
   test('starts where no package is, without ONNX Runtime', () => {
-    for (const name of ['cli.cjs', 'index.cjs'])
-      writeFileSync(join(folder, name), readFileSync(join(dist, name)));
-    const program = join(folder, 'cli.cjs');
-    writeFileSync(join(folder, 'package.json'), '{}');
+    mkdirSync(join(folder, 'dist'));
+    const program = join(folder, 'dist/cli.cjs');
+    writeFileSync(program, readFileSync(join(dist, 'cli.cjs')));
+    writeFileSync(join(folder, 'package.json'), '{"version":"0.0.0"}');
     const help = execFileSync(process.execPath, [program, '--help'], { cwd: folder, encoding: 'utf8' });
     expect(help).toContain('inspect');
   });

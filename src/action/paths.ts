@@ -63,3 +63,11 @@ function realpathOfNearest(path: string): string {
 
 const isInside = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
+
+/** Whether a path, as it is written or where its links lead, lies in a folder. */
+export function leadsInto(path: string, folder: string): boolean {
+  const full = resolve(folder, path);
+  return [full, realpathOfNearest(full)].some(
+    (each) => isInside(each, resolve(folder)) || isInside(each, realpathSync(folder)),
+  );
+}

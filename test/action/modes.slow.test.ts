@@ -1,6 +1,6 @@
 /** The modes that need no model to run, by the committed bundle: reports from artifacts, and releases. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { RunRecord, TargetRecord } from '../../src/record.ts';
@@ -214,5 +214,15 @@ describe('CUDA’s libraries', () => {
     expect(await inNewProcess(env, program)).toBe(7);
     expect(await inNewProcess({ ...env, ZIPLM_LIBRARIES: 'set' }, program)).toBeUndefined();
     expect(await inNewProcess({ ...env, 'INPUT_CUDA-LIBRARIES': '' }, program)).toBeUndefined();
+  });
+
+  test('are not taken from the workspace, also not by a link out of it or into it', async () => {
+    const { inNewProcess } = await import('../../src/action.ts');
+    const link = join(runner.temporary, 'link');
+    symlinkSync(runner.workspace, link);
+    for (const folder of [runner.workspace, 'lib', join(runner.workspace, 'lib'), link, `/a\n${link}/lib`]) {
+      const env = { GITHUB_WORKSPACE: runner.workspace, 'INPUT_CUDA-LIBRARIES': folder };
+      await expect(inNewProcess(env, 'nothing.cjs')).rejects.toThrow(/lies in the workspace/);
+    }
   });
 });
