@@ -59,7 +59,7 @@ export function wholeFor(graph: Graph, analysis: Analysis, isCut: (of: Axis) => 
   const operands = new Set<string>();
   const nodes = new Set<Node>();
   const lays = (node: Node, axes: Axes) => {
-    if (node.opType !== 'Concat') return node.opType === 'Identity' || node.opType === 'If';
+    if (node.opType !== 'Concat') return ['Identity', 'If', 'Cast'].includes(node.opType);
     const along = axes.at(intAttribute(node, 'axis', 0));
     return along !== undefined && !isCut(along);
   };
