@@ -159,6 +159,8 @@ const runRecord = z.strictObject({
     /** Equal fingerprints mean comparable latencies. */
     fingerprint: text.min(1),
     physicalCores: count.optional(),
+    /** On CUDA: whether float32 products were computed with ten bits of mantissa (TF32) where the GPU can. */
+    tf32: z.boolean().optional(),
     virtual: z.boolean().optional(),
     /** When the run began: the share of the processors that was busy, and the memory that was free. */
     load: share.optional(),

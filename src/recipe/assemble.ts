@@ -7,6 +7,7 @@ import { compareToDense, score } from '../evaluate/score.ts';
 import type { LatencyTable } from '../prune/latency.ts';
 import { type RunRecord, SCHEMA, type TargetRecord } from '../record.ts';
 import { judge, type Round, summarise } from '../runtime/compare.ts';
+import { usesTf32 } from '../runtime/hardware.ts';
 import { median, medianInterval } from '../tensor/statistics.ts';
 import { version } from '../version.ts';
 import { type Member, nameInRounds } from './family.ts';
@@ -23,6 +24,7 @@ export function recordOf(
   now: Date = new Date(),
 ): RunRecord {
   const { hardware, conditions } = machine;
+  const tf32 = usesTf32(hardware.provider);
   const options = { classes: dense.classes, seed: config.search.seed };
 
   const targets = members.map((member): TargetRecord => {
@@ -78,6 +80,7 @@ export function recordOf(
       gpus: conditions.gpus?.map(({ index: _, ...gpu }) => gpu) ?? hardware.gpus.map((name) => ({ name })),
       fingerprint: hardware.fingerprint,
       physicalCores: hardware.physicalCores,
+      ...(tf32 === undefined ? {} : { tf32 }),
       virtual: hardware.virtual,
       load: conditions.load,
       freeMemoryBytes: conditions.freeMemoryBytes,

@@ -162,7 +162,10 @@ export function hardwareFacts(record: RunRecord, safe: Escape, code: Escape): Fa
         : [['Load when it began', `${Math.round(h.load * 100)} % of the processors`] as const]),
       ...(h.occupants ?? []).map((o) => ['Other program on the GPU', safe(o.name)] as const),
       ['System', safe(h.os)],
-      ['Provider', `${safe(record.provider)}, ${record.threads} intra-op threads`],
+      [
+        'Provider',
+        `${safe(record.provider)}, ${record.threads} intra-op threads${h.tf32 === undefined ? '' : `, TF32 ${h.tf32 ? 'on' : 'off'}`}`,
+      ],
       ['Versions', `ziplm ${safe(v.ziplm)}, ONNX Runtime ${safe(v.onnxruntime)}, Node ${safe(v.node)}`],
       ['Fingerprint', code(h.fingerprint)],
     ],

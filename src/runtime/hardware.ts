@@ -24,7 +24,7 @@ export interface Hardware {
   readonly node: string;
   readonly runtime: string;
   readonly provider: Provider;
-  /** Name, memory and driver of each; of NVIDIA's the power cap and ECC too, which latency depends on. */
+  /** Name, memory and driver of each; of NVIDIA's the power cap, ECC and an absent TF32 too, which latency depends on. */
   readonly gpus: readonly string[];
   readonly virtual: boolean;
   /** Equal where latencies may be reused: 16 hexadecimal digits over what they depend on. */
@@ -58,7 +58,10 @@ export async function fingerprint(provider: Provider, smi?: Smi): Promise<Hardwa
     node: process.versions.node,
     runtime: `onnxruntime-node ${loadRuntime().env.versions.node}`,
     provider,
-    gpus: nvidia === undefined ? await otherGpus(si.graphics) : nvidia.gpus.map(labelOf),
+    gpus:
+      nvidia === undefined
+        ? await otherGpus(si.graphics)
+        : nvidia.gpus.map((gpu) => labelOf(gpu, usesTf32(provider))),
     virtual: system.virtual,
   };
   return { ...seen, fingerprint: latencyKey(seen) };
@@ -73,11 +76,17 @@ async function otherGpus(graphics: () => Promise<Systeminformation.GraphicsData>
   );
 }
 
-function labelOf({ name, memoryBytes, driver, powerCapWatts, ecc }: Gpu): string {
+/** Whether CUDA multiplies float32 with ten bits of mantissa where the GPU can, as it does unless it is told not to. */
+export function usesTf32(provider: Provider, env: NodeJS.ProcessEnv = process.env): boolean | undefined {
+  return provider === 'cuda' ? env.NVIDIA_TF32_OVERRIDE !== '0' : undefined;
+}
+
+function labelOf({ name, memoryBytes, driver, powerCapWatts, ecc }: Gpu, tf32: boolean | undefined): string {
   const facts = [
     ...(driver === undefined ? [] : [`driver ${driver}`]),
     ...(powerCapWatts === undefined ? [] : [`power cap ${powerCapWatts} W`]),
     ...(ecc === undefined ? [] : [`ECC ${ecc ? 'on' : 'off'}`]),
+    ...(tf32 === false ? ['TF32 off'] : []),
   ];
   const memory = memoryBytes === undefined ? '' : ` ${Math.round(memoryBytes / 2 ** 20)} MiB`;
   return [`${name}${memory}`, ...facts].join(', ');

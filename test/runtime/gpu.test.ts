@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { gpuNoise, parseGpus, parseProcesses, readGpus, visibleGpus } from '../../src/runtime/gpu.ts';
-import { currentConditions, fingerprint } from '../../src/runtime/hardware.ts';
+import { currentConditions, fingerprint, usesTf32 } from '../../src/runtime/hardware.ts';
 
 const printed = (name: string) => readFileSync(join(import.meta.dirname, 'smi', name), 'utf8');
 const MIB = 2 ** 20;
@@ -156,6 +156,17 @@ describe('asking the program', () => {
     const { noise, load } = await currentConditions({ load: async () => 0.6 });
     expect(load).toBe(0.6);
     expect(noise).toEqual([expect.stringContaining('60 % of the processors')]);
+  });
+
+  test('TF32 is on unless the environment turns it off, and off it is another machine', async () => {
+    expect(usesTf32('cpu', {})).toBeUndefined();
+    expect(usesTf32('cuda', {})).toBe(true);
+    expect(usesTf32('cuda', { NVIDIA_TF32_OVERRIDE: '0' })).toBe(false);
+    const smi = async ([query]: readonly string[]) =>
+      query.startsWith('--query-gpu') ? printed('h100.csv') : '';
+    const on = (await fingerprint('cuda', smi)).fingerprint;
+    vi.stubEnv('NVIDIA_TF32_OVERRIDE', '0');
+    expect((await fingerprint('cuda', smi)).fingerprint).not.toBe(on);
   });
 
   test('the fingerprint changes with the power cap, not with the temperature', async () => {
