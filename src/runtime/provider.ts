@@ -12,7 +12,7 @@ export type Provider = 'cpu' | 'cuda' | 'webgpu';
 const whatToDo = {
   cuda:
     "Lay libonnxruntime_providers_cuda.so of the same ONNX Runtime release beside onnxruntime-node's library, put CUDA and cuDNN " +
-    'on LD_LIBRARY_PATH, or choose provider: cpu.',
+    'on LD_LIBRARY_PATH (the action has the inputs cuda-part and cuda-libraries for that), or choose provider: cpu.',
   webgpu: 'Install a Vulkan driver for the GPU, or choose provider: cpu.',
   cpu: 'Reinstall onnxruntime-node.',
 } as const satisfies Record<Provider, string>;
