@@ -185,7 +185,10 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
       owned = false;
       ({ step, tensors } = snapshot);
     },
-    weights: () => new Map(learned.map(({ initializer, name }) => [initializer, tensors[port.weight(name)]])),
+    weights() {
+      owned = false;
+      return new Map(learned.map(({ initializer, name }) => [initializer, tensors[port.weight(name)]]));
+    },
     model: () => withWeights(student, trainer.weights()),
     [Symbol.asyncDispose]: () => run[Symbol.asyncDispose](),
   };
