@@ -8,6 +8,7 @@ import { actionInputs, actionOutputs, type Input, modes } from '../src/action/in
 import { configJsonSchema, settings } from '../src/config.ts';
 import { recordJsonSchema } from '../src/record.ts';
 import { type Entry, table } from '../src/structure/rules.ts';
+import { architecturesPage } from './architectures.ts';
 
 /** As much of JSON Schema as the table shows. */
 interface Property {
@@ -27,6 +28,7 @@ export function documents(): Map<string, string> {
   return new Map([
     ['action.yml', actionManifest()],
     ['docs/action.md', actionPage()],
+    ['docs/architectures.md', architecturesPage()],
     ['docs/configuration.md', configurationPage()],
     ['docs/operators.md', operatorsPage()],
     ['docs/ziplm.schema.json', json(configJsonSchema())],
