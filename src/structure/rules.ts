@@ -11,6 +11,7 @@ import * as attention from './rules/attention.ts';
 import * as compute from './rules/compute.ts';
 import * as layout from './rules/layout.ts';
 import { type Rule, refused } from './rules/operation.ts';
+import * as parts from './rules/parts.ts';
 
 export interface Entry {
   /** Operators of one rule; those of other domains are written `domain.Name`. */
@@ -237,48 +238,48 @@ export const table: readonly { readonly title: string; readonly entries: readonl
       entry(
         'Split',
         'The axis is its parts end to end, each a part of its own. Sizes that are listed follow the cut; parts of no listed size stay equal.',
-        layout.split,
+        parts.split,
       ),
       entry(
         'Slice',
         'A part between two constant bounds is a part of its own, and the bounds follow the cut; another part keeps its axis whole.',
-        layout.slice,
+        parts.slice,
       ),
       entry(
         'Gather',
         'The axis that is picked from stays whole; the axes of the indices take its place.',
-        layout.gather,
+        parts.gather,
       ),
-      entry('GatherND', 'The axes that are picked from stay whole.', layout.gatherND),
+      entry('GatherND', 'The axes that are picked from stay whole.', parts.gatherND),
       entry(
         'GatherElements',
         'The axis that is picked from stays whole; along the others, elements are picked from their own slice.',
-        layout.gatherElements,
+        parts.gatherElements,
         1,
       ),
       entry(
         'ScatterElements Scatter',
         'The axis that is written along stays whole; along the others, each slice is written into its own.',
-        layout.scatterElements,
+        parts.scatterElements,
       ),
       entry(
         'ScatterND',
         'The axes that indices point into stay whole; along the others, each slice is written into its own.',
-        layout.scatterND,
+        parts.scatterND,
       ),
       entry('If', 'Axes of both branches are the same axis: what is cut is cut in both.', layout.choice),
-      entry('Pad', 'Axes that are padded stay whole; others pass.', layout.pad),
+      entry('Pad', 'Axes that are padded stay whole; others pass.', parts.pad),
       entry(
         'Resize',
         'Axes that keep their size pass, and the size follows the cut; others stay whole.',
-        layout.resize,
+        parts.resize,
       ),
-      entry('OneHot', 'The axes of the indices pass.', layout.oneHot),
-      entry('NonZero', 'Every axis stays whole.', layout.nonZero),
+      entry('OneHot', 'The axes of the indices pass.', parts.oneHot),
+      entry('NonZero', 'Every axis stays whole.', parts.nonZero),
       entry('ConstantOfShape', 'Its target follows the cut.', layout.constantOfShape),
       entry('Shape', 'Sizes are told as they were before the cut.', layout.shape),
-      entry('Size', 'Every axis stays whole.', layout.size),
-      entry('Range', 'A new axis.', layout.vector),
+      entry('Size', 'Every axis stays whole.', parts.size),
+      entry('Range', 'A new axis.', parts.vector),
     ],
   },
   {

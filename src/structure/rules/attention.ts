@@ -4,7 +4,6 @@
  * @module
  */
 import { type Axes, axis, extentOf, regroup, sizeOfAxis } from '../axes.ts';
-import { pieces } from './layout.ts';
 import {
   type Answer,
   any,
@@ -17,6 +16,7 @@ import {
   type Rule,
   refused,
 } from './operation.ts';
+import { pieces } from './parts.ts';
 
 /** Where a form of attention has its optional inputs; undefined for those that it does not know. */
 interface Inputs {

@@ -4,7 +4,6 @@
  */
 import { type Axes, type Axis, axis, sizeOfAxis } from '../axes.ts';
 import { numbersOf } from '../shape-values.ts';
-import { pieces } from './layout.ts';
 import {
   alike,
   along,
@@ -19,6 +18,7 @@ import {
   type Rule,
   refused,
 } from './operation.ts';
+import { pieces } from './parts.ts';
 
 export const elementwise: Rule = (op) => {
   const present = op.node.inputs.flatMap((name, input) => (name === '' ? [] : [op.axes(input)]));

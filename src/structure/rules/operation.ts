@@ -54,6 +54,7 @@ export const refused = (why?: string): Refused => ({ why });
 export const isRefused = (answer: unknown): answer is Refused =>
   typeof answer === 'object' && answer !== null && 'why' in answer;
 
+export const computed = refused('takes its sizes from what only a run can tell');
 export const outside = refused('names an axis that its operand does not have');
 const lacking = refused('lacks an operand');
 
