@@ -70,6 +70,7 @@ function throughBranch(
     shape: (value) => known.shape(original(value)),
     type: (value) => known.type(original(value)),
     constant: (value) => known.constant(original(value)),
+    readers: (value) => known.readers(original(value)),
     g: body,
     memo(key, make) {
       const value = memory.get(key) ?? make();

@@ -15,6 +15,8 @@ export interface Knowledge {
   readonly opset: number;
   /** Undefined when not even the rank is known. */
   shape(value: string): readonly Dim[] | undefined;
+  /** The nodes that read a value. */
+  readers(value: string): readonly Node[];
   /** What is known inside a branch of an If: names in it may be those of the other branch. */
   inside(branch: Graph): Knowledge;
   type(value: string): ElementType | undefined;

@@ -72,6 +72,9 @@ function knowledgeOf(
   shapes: ReadonlyMap<string, InferredValue>,
   activity: Activity,
 ): Knowledge {
+  const readers = new Map<string, Node[]>();
+  for (const node of model.graph.nodes)
+    for (const input of node.inputs) readers.set(input, [...(readers.get(input) ?? []), node]);
   return {
     opset: model.opsets.get('') ?? 1,
     shape: (value) => shapes.get(value)?.shape,
@@ -81,6 +84,7 @@ function knowledgeOf(
       const isKnown = !activity.isActive(value) && elements?.every((element) => typeof element === 'number');
       return isKnown ? (elements as readonly number[]) : undefined;
     },
+    readers: (value) => readers.get(value) ?? [],
     inside(branch) {
       // As if the branch were always taken: what its nodes make comes after what the graph makes.
       const { graph } = model;

@@ -445,6 +445,15 @@ const axes: Named[] = [
     naive: ([x, scale, bias]) => naive.normalise(x, scale, bias, { epsilon: 1e-5 }),
   },
   {
+    name: 'Softmax with a row that is masked whole, as exporters write it',
+    shapes: [shape],
+    build: (g, [x]) => {
+      const hidden = Float64Array.from({ length: 12 }, (_, i) => (i < 4 || i % 4 === 3 ? -Infinity : 0));
+      const y = g.op('Softmax', [g.op('Add', [x, g.constant(tensor('float64', [3, 4], hidden))])]);
+      return g.op('Where', [g.op('IsNaN', [y]), g.scalar('float64', 0), y]);
+    },
+  },
+  {
     name: 'SimplifiedLayerNormalization',
     shapes: [shape, [4]],
     build: node('SimplifiedLayerNormalization', { epsilon: 0.01 }),

@@ -181,9 +181,9 @@ const square = ({ g }: Writer, x: string) => g.op('Mul', [x, x]);
 export const tanh: Rule = unary((op, _x, y) => oneMinus(op, square(op, y), y));
 export const sigmoid: Rule = unary((op, _x, y) => op.g.op('Mul', [y, oneMinus(op, y, y)]));
 
-/** 2/√π·e^(−x²). */
-export const errorFunction: Rule = unary(
-  (op, x) => op.g.op('Exp', [op.g.op('Neg', [square(op, x)])]),
+/** 2/√π·e^(−x²), divided by e^(x²): one tensor less than the minus would make. Where that is infinite, the slope is 0. */
+export const errorFunction: Rule = divided(
+  (op, x) => op.g.op('Exp', [square(op, x)]),
   2 / Math.sqrt(Math.PI),
 );
 

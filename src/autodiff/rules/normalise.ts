@@ -108,10 +108,19 @@ function softmaxAxes(op: Operation): number[] {
 /** y·(g − Σg·y). */
 export const softmax: Rule = single((op, of) => {
   const { g } = op;
-  const [y] = op.node.outputs;
+  const y = withoutNaN(op, op.node.outputs[0]);
   const along = reduce(op, 'ReduceSum', g.op('Mul', [of.value, y]), softmaxAxes(op), true);
   return [carried(of, g.op('Mul', [y, g.op('Sub', [of.value, along])]))];
 });
+
+/**
+ * A row of which everything is masked has no softmax. Where the model replaces its NaNs, none may come back by the gradient, in which
+ * even 0 times NaN is one.
+ */
+function withoutNaN(op: Operation, y: string): string {
+  if (!op.readers(y).some(({ opType }) => opType === 'IsNaN')) return y;
+  return op.g.op('Where', [op.g.op('IsNaN', [y]), scalar(op, 0, y), y]);
+}
 
 /** g − e^y·Σg. */
 export const logSoftmax: Rule = single((op, of) => {
