@@ -64,6 +64,9 @@ export interface Analysis {
   typeOf(value: string): ElementType | undefined;
 }
 
+/** Values that a constant is computed from, at most. */
+const LONGEST_COMPUTATION = 500;
+
 /** The identity of a node: names of values are unique, names of nodes are not. */
 export const nodeKey = (node: Node): string => node.outputs.find((output) => output !== '') ?? '';
 export const operandKey = (node: Node, input: number): string => `${input} ${nodeKey(node)}`;
@@ -100,7 +103,10 @@ export function analyse(given: Model): Analysis {
 
   /** A constant's axes for one use, through whatever is computed from constants alone. */
   const constantAxes = (name: string, within = new Map<string, Axes | undefined>()): Axes | undefined => {
-    if (!within.has(name)) within.set(name, freshAxes(name, within));
+    // A constant is computed by a few nodes; a chain of thousands would be followed once for every use.
+    if (within.has(name) || within.size > LONGEST_COMPUTATION) return within.get(name);
+    within.set(name, undefined); // counts while what it is computed from is looked at
+    within.set(name, freshAxes(name, within));
     return within.get(name);
   };
   const freshAxes = (name: string, within: Map<string, Axes | undefined>): Axes | undefined => {

@@ -11,6 +11,7 @@
  * prove that two dimensions are the same.
  * @module
  */
+import { InputError } from '../errors.ts';
 
 export interface Atom {
   size: number | undefined;
@@ -49,18 +50,44 @@ export function find(atom: Atom): Atom {
 
 /** The axis as a product of roots that are not products themselves; units vanish. */
 export function factors(of: Axis): Atom[] {
-  return of.flatMap((atom) => {
-    const root = find(atom);
-    if (root.parts?.kind === 'product') return factors(root.parts.axis);
-    return root.size === 1 ? [] : [root];
+  const out: Atom[] = [];
+  walk(of, (root) => {
+    if (root.parts?.kind === 'product') return [root.parts.axis];
+    if (root.size !== 1) out.push(root);
+    return [];
   });
+  return out;
+}
+
+/** More parts than any transformer's axis has: a graph can be written that doubles them at every node. */
+const mostParts = 512;
+
+/**
+ * Visits the roots of an axis in order, and in place of each the axes that `inside` gives for it.
+ * @throws InputError when there are more than a model can have a use for
+ */
+function walk(of: Axis, inside: (root: Atom) => readonly Axis[]): void {
+  const pending = of.toReversed();
+  for (let visits = 0; pending.length > 0; visits++) {
+    if (visits > 8 * mostParts) {
+      throw new InputError(
+        `structure: a dimension of the model is put together from more than ${visits - 1} others, which no transformer's is; export it again.`,
+      );
+    }
+    const terms = inside(find(pending.pop()!));
+    for (let i = terms.length - 1; i >= 0; i--) pending.push(...terms[i].toReversed());
+  }
 }
 
 /** All atoms of an axis that nothing divides further, those inside sums included. */
 export function leaves(of: Axis): Atom[] {
-  return factors(of).flatMap((atom) =>
-    atom.parts?.kind === 'sum' ? atom.parts.terms.flatMap(leaves) : [atom],
-  );
+  const out: Atom[] = [];
+  walk(of, (root) => {
+    if (root.parts) return root.parts.kind === 'sum' ? root.parts.terms : [root.parts.axis];
+    if (root.size !== 1) out.push(root);
+    return [];
+  });
+  return out;
 }
 
 /** The number of slices, or undefined when a factor has no number. */
@@ -125,7 +152,7 @@ function divide(atom: Atom, outer: number): [Atom, Axis] | undefined {
  */
 export function partition(of: Axis, sizes: readonly number[]): readonly Axis[] | undefined {
   const [lead, ...rest] = factors(of);
-  if (!lead) return sizes.length === 1 ? [of] : undefined;
+  if (!lead || sizes.length > mostParts) return sizes.length === 1 ? [of] : undefined;
   if (sizes.length === 1) return [of];
   const inner = sizeOfAxis(rest);
   if (inner === undefined || lead.size === undefined) return undefined;
@@ -164,6 +191,12 @@ export function concatenate(terms: readonly Axis[]): Axis {
   const sizes = terms.map(sizeOfAxis);
   if (sizes.some((size) => size === undefined)) return axis(undefined);
   const atom: Atom = { size: sizes.reduce((sum: number, size) => sum + size!, 0) };
+  const parts = terms.reduce((sum, term) => (sum > mostParts ? sum : sum + leaves(term).length), 0);
+  if (parts > mostParts) {
+    const crowd = { at: 'the graph', what: `joins more than ${mostParts} parts to one axis` };
+    for (const term of terms) freeze(term, crowd);
+    return [{ ...atom, frozen: crowd }];
+  }
   refine(atom, { kind: 'sum', terms });
   for (const { frozen } of terms.flatMap(leaves)) if (frozen && !atom.frozen) atom.frozen = frozen;
   return [atom];

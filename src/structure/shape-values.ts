@@ -52,7 +52,8 @@ export function shapeValueOf(tensor: Tensor): ShapeValue | undefined {
 
 function product(a: Item, b: Item): Item {
   if (numberOf(a) === 0 || numberOf(b) === 0) return number(0);
-  return a && b && { times: a.times * b.times, symbols: [...a.symbols, ...b.symbols] };
+  if (!a || !b || a.symbols.length + b.symbols.length > longest) return undefined;
+  return { times: a.times * b.times, symbols: [...a.symbols, ...b.symbols] };
 }
 
 function quotient(a: Item, b: Item): Item {
