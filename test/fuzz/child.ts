@@ -7,15 +7,17 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { saveModel } from '../../src/onnx/save.ts';
 import { random } from '../../src/tensor/random.ts';
+import { bombs } from './bombs.ts';
 import { mutateBytes, pick } from './bytes.ts';
 import { mutateFields } from './fields.ts';
 import { type Ending, goTheWay } from './way.ts';
 
 export interface Case {
-  /** A folder of `test/fixtures`, or nothing for what only tries the watch. */
+  /** A folder of `test/fixtures`, the name of a bomb, or nothing for what only tries the watch. */
   readonly fixture: string;
-  readonly kind: 'bytes' | 'fields' | 'untouched' | Misdeed;
+  readonly kind: 'bytes' | 'fields' | 'untouched' | 'bomb' | Misdeed;
   readonly seed: number;
 }
 
@@ -92,6 +94,9 @@ async function meet({ fixture, kind, seed }: Case, folders: Folders): Promise<Ou
       for (const [name, bytes] of [['model.onnx', mutant] as const, ...others]) {
         writeFileSync(join(folders.model, name), bytes);
       }
+      ending = await goTheWay(join(folders.model, 'model.onnx'), output, next);
+    } else if (kind === 'bomb') {
+      await saveModel(bombs[fixture](), join(folders.model, 'model.onnx'));
       ending = await goTheWay(join(folders.model, 'model.onnx'), output, next);
     } else misdeeds[kind](folders);
     const written = readdirSync(folders.out).filter(

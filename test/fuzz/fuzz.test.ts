@@ -6,6 +6,7 @@
  */
 import { expect, test } from 'vitest';
 import { cases as exported } from '../onnx/fixtures.ts';
+import { bombs } from './bombs.ts';
 import type { Case, Misdeed } from './child.ts';
 import { type Watched, watch } from './watch.ts';
 
@@ -36,6 +37,11 @@ test.each<{ kind: Case['kind']; refused: number; good: number }>([
   // Mutants that are all refused, or all good, would try nothing.
   expect(share(all, 'refused')).toBeGreaterThan(refused);
   expect(share(all, 'cut')).toBeGreaterThan(good);
+});
+
+test('graphs that unfold end in time, within memory and stack', { timeout: 600_000 }, async () => {
+  const all = await watch(Object.keys(bombs).map((name) => ({ fixture: name, kind: 'bomb', seed: 1 })));
+  expect(tellFailed(all)).toEqual([]);
 });
 
 test('untouched, every fixture with blocks is cut', { timeout }, async () => {

@@ -54,7 +54,7 @@ async function watchAll(cases: readonly Case[], options: WatchOptions): Promise<
 function watchOne(
   cases: readonly Case[],
   folders: Folders,
-  { seconds = 20, memoryMiB = 512 }: WatchOptions,
+  { seconds = 60, memoryMiB = 512 }: WatchOptions,
 ): Promise<Outcome[]> {
   return new Promise((resolve, reject) => {
     const permissions = [
