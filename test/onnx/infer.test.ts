@@ -278,6 +278,41 @@ describe('operators', () => {
       ],
     ],
     ['FusedMatMul', [of('b', 4, 3), of('b', 4, 5)], { transA: 1 }, [['b', 3, 5]]],
+    ['FusedMatMul', [of(3, 'b', 'h', 4), of('b', 'h', 4, 5)], { transBatchA: 1 }, [['b', 'h', 3, 5]]],
+    [
+      'FusedMatMul',
+      [of(4, 'b', 'h', 3), of('b', 'h', 5, 4)],
+      { transBatchA: 1, transA: 1, transB: 1 },
+      [['b', 'h', 3, 5]],
+    ],
+    ['GemmFastGelu', [of('b', 's', 8), of(8, 12), of(12)], {}, [['b', 's', 12]]],
+    [
+      'MultiHeadAttention',
+      [of('b', 's', 4, 3, 8)],
+      { num_heads: 4 },
+      [
+        ['b', 's', 32],
+        ['b', 4, 's', 8],
+        ['b', 4, 's', 8],
+      ],
+    ],
+    [
+      'MultiHeadAttention',
+      [of('b', 's', 32), of('b', 't', 4, 2, 8)],
+      { num_heads: 4 },
+      [
+        ['b', 's', 32],
+        ['b', 4, 't', 8],
+      ],
+    ],
+    [
+      'GatedRelativePositionBias',
+      [of('b', 's', 32), of(32), of(1, 4, 's', 's')],
+      { num_heads: 4 },
+      [['b', 4, 's', 's']],
+    ],
+    ['BiasAdd', [of('b', 's', 8), of(8), of('b', 's', 8)], {}, [['b', 's', 8]]],
+    ['DynamicQuantizeMatMul', [of('b', 's', 8), of(8, 12), of(12)], {}, [['b', 's', 12]]],
     ['SkipLayerNormalization', [of('b', 's', 8), of('b', 's', 8)], {}, [['b', 's', 8]]],
     ['MatMulNBits', [of('b', 's', 8)], { N: 12, K: 8 }, [['b', 's', 12]]],
   ])('com.microsoft.%s %#', (opType, inputs, attributes, expected) => {
