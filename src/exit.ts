@@ -3,6 +3,7 @@
  * @module
  */
 import { InputError, MachineError } from './errors.ts';
+import { plain } from './report/escape.ts';
 
 export const exitCodes = { done: 0, missed: 1, input: 2, machine: 3, bug: 70 } as const;
 
@@ -74,7 +75,8 @@ const isOutOfMemory = (error: Error): boolean =>
     error.message,
   );
 
-const oneLine = (message: string): string => message.replace(/\s*\n\s*/g, ' ');
+/** A message may quote names out of a hostile model: no escape sequences, and an end. */
+const oneLine = (message: string): string => plain(message, 4000);
 
 function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

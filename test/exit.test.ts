@@ -77,3 +77,10 @@ describe('an error becomes an exit code and one sentence', () => {
     expect(endingOf(error).code).toBe(70);
   });
 });
+
+test('a name out of a hostile model cannot write to the terminal, nor fill it', () => {
+  const name = `\u001b[2J\u001b]0;owned\u0007${'x'.repeat(10_000)}`;
+  const { message } = endingOf(new InputError(`model.onnx: node "${name}" makes nothing.`));
+  expect(message).toMatch(/^model\.onnx: node " ?\[2J \]0;owned x+…$/);
+  expect(message.length).toBeLessThanOrEqual(4000);
+});
