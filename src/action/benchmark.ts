@@ -3,6 +3,7 @@
  * @module
  */
 import { readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Config, loadConfig, settings } from '../config.ts';
 import { InputError } from '../errors.ts';
@@ -81,6 +82,8 @@ export async function benchmark({ github, job, inputs, log, own, onCheck }: Mean
     temporary: job.temporary,
     warn: log.warn,
   };
+  // What a checkout brought along could be anyone's, measurements included.
+  await rm(stages.folder, { recursive: true, force: true });
   if (inputs.cache) log.say(`${await restoreStages(stages)} stages came from the cache`);
 
   log.chapter('Pruning and measuring');

@@ -1,6 +1,6 @@
 /** The committed bundle, driven as a runner does. */
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseRecord, type RunRecord } from '../../src/record.ts';
 import { type FakeResults, startResults } from '../github/results.ts';
@@ -209,8 +209,21 @@ describe('a benchmark of a pull request', () => {
       '{"name":"onnxruntime-node","version":"9.9.9","main":"index.js"}',
     );
     writeFileSync(join(module, 'index.js'), `require('node:fs').writeFileSync(${JSON.stringify(trap)}, '')`);
-    await runner.run({ inputs: { ...inputs, output: 'out' }, event: pullRequest() });
+    // Nor is a stage believed that the checkout brought along.
+    const planted = join(runner.workspace, 'out/.work/rounds-0123456789abcdef.json');
+    mkdirSync(dirname(planted), { recursive: true });
+    writeFileSync(planted, '[]');
+    const stopped = await runner.run({
+      inputs: { ...inputs, output: 'out' },
+      event: pullRequest(),
+      onOutput(child, log) {
+        // ONNX Runtime has been found, and models have run on it.
+        if (log.includes('::group::Pruning and measuring')) child.kill('SIGINT');
+      },
+    });
+    expect(stopped.log).toContain('onnxruntime-node 1.30.0 from');
     expect(existsSync(trap)).toBe(false);
+    expect(existsSync(planted)).toBe(false);
   });
 });
 
