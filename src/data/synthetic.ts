@@ -11,32 +11,37 @@ import { filled, meaningOf } from './feeds.ts';
 /** Elements; a batch of 32 pictures of 512 × 512 has three quarters of it. */
 const LARGEST_INPUT = 2 ** 25;
 
+export interface SyntheticShape {
+  readonly batch: number;
+  readonly sequence: number;
+  /** Tokens in the cache of a decoder; none when left out. */
+  readonly past?: number;
+  /** Channels and the side of a square. */
+  readonly image?: { readonly channels: number; readonly size: number };
+}
+
 /**
  * One batch for a graph's inputs (those that are not initializers): ids uniform below `vocabulary`, masks of ones,
  * token types of zero, positions 0 … s−1, other integers 0, other booleans 1, other floats uniform in [−1, 1).
  * The same seed gives the same feeds.
  *
- * Free dimensions: those named after the past of a cache are `past` (0 when left out); those named after a batch are
- * `batch`, after a sequence `sequence`, after a sum of these that sum; of the rest the first axis is `batch`, the second
- * `sequence`.
+ * Free dimensions: those named after a batch are `batch`, after a sequence `sequence`, after the past of a cache `past`, after a
+ * sum of these that sum, after channels, height or width those of the image; of the rest the first axis is `batch`, the
+ * second `sequence`.
  * @throws InputError for a free dimension that none of this covers, and for inputs that are not numbers.
  */
 export function syntheticFeeds(
   inputs: readonly ValueInfo[],
-  {
-    batch,
-    sequence,
-    past = 0,
-  }: { readonly batch: number; readonly sequence: number; readonly past?: number },
+  shape: SyntheticShape,
   { vocabulary, seed }: { readonly vocabulary: number; readonly seed: number },
 ): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   const next = random(seed);
   for (const input of inputs) {
-    const shape = boundShape(input, batch, sequence, past);
-    if (sizeOf(shape) > LARGEST_INPUT) {
+    const dims = boundShape(input, shape);
+    if (sizeOf(dims) > LARGEST_INPUT) {
       throw new InputError(
-        `model: the input "${input.name}" of shape [${shape.join(', ')}] has more than ${LARGEST_INPUT} elements, so it cannot be made up. ` +
+        `model: the input "${input.name}" of shape [${dims.join(', ')}] has more than ${LARGEST_INPUT} elements, so it cannot be made up. ` +
           'Export the model with smaller dimensions, or lower shape.batch or shape.sequence.',
       );
     }
@@ -46,15 +51,18 @@ export function syntheticFeeds(
       ids: () => Math.floor(next() * vocabulary),
       mask: () => 1,
       types: () => 0,
-      positions: (index: number) => index % (shape.at(-1) ?? 1),
+      positions: (index: number) => index % (dims.at(-1) ?? 1),
       other: () => (isFloat ? 2 * next() - 1 : input.type === 'bool' ? 1 : 0),
     }[meaning ?? 'other'];
-    feeds[input.name] = filled(input, shape, value);
+    feeds[input.name] = filled(input, dims, value);
   }
   return feeds;
 }
 
-function boundShape({ name, shape }: ValueInfo, batch: number, sequence: number, past: number): number[] {
+function boundShape(
+  { name, shape }: ValueInfo,
+  { batch, sequence, past = 0, image }: SyntheticShape,
+): number[] {
   if (shape === undefined) {
     if (meaningOf(name) !== undefined) return [batch, sequence];
     throw new InputError(
@@ -68,12 +76,14 @@ function boundShape({ name, shape }: ValueInfo, batch: number, sequence: number,
       if (/^\s*\d+\s*$/.test(label)) return Number(label);
       if (label.includes('past')) return past;
       if (label.includes('batch')) return batch;
+      if (/channel/.test(label)) return image?.channels;
+      if (/height|width/.test(label)) return image?.size;
       return /seq|length/.test(label) ? sequence : undefined;
     });
     if (terms.every((term) => term !== undefined)) return terms.reduce((sum, term) => sum + term, 0);
     if (axis < 2) return axis === 0 ? batch : sequence;
     throw new InputError(
-      `model: dimension ${axis} ("${dim ?? '?'}") of the input "${name}" is free and neither a batch nor a sequence, so the input cannot be made up. Export the model with that dimension fixed.`,
+      `model: dimension ${axis} ("${dim ?? '?'}") of the input "${name}" is free and neither a batch nor a sequence nor of an image, so the input cannot be made up. Export the model with that dimension fixed.`,
     );
   });
 }

@@ -24,6 +24,7 @@ import { type Conditions, currentConditions, fingerprint, type Hardware } from '
 import type { Provider, SessionOptions } from '../runtime/session.ts';
 import { type Analysis, analyse } from '../structure/analyse.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { type ImageSize, imagesIn } from './sizes.ts';
 
 /** A batch holds at most so many tokens: wide enough for full speed, small enough for memory. */
 const BATCH_TOKENS = 2048;
@@ -108,19 +109,16 @@ export async function openMachine(
   return { hardware, conditions, session: { provider, ...(threads > 0 ? { threads } : {}) } };
 }
 
-/** One batch at the shape that speed is promised for. */
+/** One batch at the shape that speed is promised for; images of the size that the graph takes. */
 export function timingFeeds(
-  { inputs, vocabulary }: OpenedModel,
-  {
-    shape,
-    search,
-  }: {
-    readonly shape: Config['shape'] & { readonly past?: number };
-    readonly search: { readonly seed: number };
-  },
+  { inputs, vocabulary, model }: OpenedModel,
+  { shape, search }: { readonly shape: TimingShape; readonly search: { readonly seed: number } },
 ): Record<string, Tensor> {
-  return syntheticFeeds(inputs, shape, { vocabulary, seed: search.seed });
+  const { image = imagesIn(model)[0], ...rest } = shape;
+  return syntheticFeeds(inputs, { ...rest, ...(image && { image }) }, { vocabulary, seed: search.seed });
 }
+
+export type TimingShape = Config['shape'] & { readonly past?: number; readonly image?: ImageSize };
 
 export interface Dataset {
   readonly rows: readonly EncodedRow[];

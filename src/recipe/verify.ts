@@ -6,7 +6,6 @@
 import { InputError, MachineError } from '../errors.ts';
 import { encodeModel } from '../onnx/encode.ts';
 import type { Model } from '../onnx/model.ts';
-import { tensorAttribute } from '../onnx/walk.ts';
 import { openSession, type SessionOptions } from '../runtime/session.ts';
 import type { Analysis } from '../structure/analyse.ts';
 import type { Removal } from '../structure/block.ts';
@@ -16,6 +15,7 @@ import { mask } from '../structure/mask.ts';
 import { take } from '../tensor/slice.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type OpenedModel, timingFeeds } from './job.ts';
+import { imagesIn, lengthsIn } from './sizes.ts';
 
 /**
  * Largest difference allowed, as a share of the largest output (or of 1, where outputs are small), by the coarsest
@@ -139,14 +139,16 @@ const TRIALS = 8;
 
 /**
  * Made-up inputs that the model runs on, each boolean one way and the other: a flag that chooses a branch must be
- * checked in both. Some exporters bake the length of their example into a graph that declares any; such lengths
- * stand among the numbers that it reshapes by.
+ * checked in both. Some exporters bake the length of their example into a graph that declares any, and images have one
+ * size: such sizes stand among the graph's own numbers.
  * @throws InputError when the model runs on none
  */
 export async function feedsToCheck(opened: OpenedModel): Promise<Record<string, Tensor>[]> {
   let failure: unknown;
-  for (const sequence of [SHAPE.sequence, ...lengthsIn(opened.model).slice(0, TRIALS)]) {
-    const feeds = timingFeeds(opened, { shape: { ...SHAPE, sequence }, search: { seed: 0 } });
+  const images = imagesIn(opened.model).map((image) => ({ ...SHAPE, image }));
+  const lengths = lengthsIn(opened.model).map((sequence) => ({ ...SHAPE, sequence }));
+  for (const shape of images.length > 0 ? images : [SHAPE, ...lengths.slice(0, TRIALS)]) {
+    const feeds = timingFeeds(opened, { shape, search: { seed: 0 } });
     const flags = Object.entries(feeds).filter(([, { type }]) => type === 'bool');
     const flipped = flags.map(([name, flag]) => {
       const bits = Uint8Array.from(flag.data as Uint8Array, (bit) => 1 - bit);
@@ -166,27 +168,4 @@ export async function feedsToCheck(opened: OpenedModel): Promise<Record<string, 
       `checked: ${(failure as Error).message.split('\n')[0]} Export it with dynamic dimensions.`,
     { cause: failure },
   );
-}
-
-/** The numbers in the targets of a model's Reshapes, the most frequent first. */
-function lengthsIn({ graph }: Model): number[] {
-  const counts = new Map<number, number>();
-  const constants = new Map(graph.initializers);
-  for (const node of graph.nodes) {
-    const value = node.opType === 'Constant' ? tensorAttribute(node, 'value') : undefined;
-    if (value) constants.set(node.outputs[0], value);
-  }
-  const read = (name: string) => {
-    const stored = constants.get(name);
-    if (stored?.type !== 'int64' || stored.byteLength > 64) return;
-    for (const item of stored.tensor().data)
-      if (item > 1) counts.set(Number(item), (counts.get(Number(item)) ?? 0) + 1);
-  };
-  const makers = new Map(graph.nodes.map((node) => [node.outputs[0], node]));
-  for (const { opType, inputs } of graph.nodes) {
-    if (opType !== 'Reshape') continue;
-    const maker = makers.get(inputs[1]);
-    for (const name of maker?.opType === 'Concat' ? maker.inputs : [inputs[1]]) read(name);
-  }
-  return [...counts].toSorted(([, a], [, b]) => b - a).map(([length]) => length);
 }
