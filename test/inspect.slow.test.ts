@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openModel } from '../src/onnx/load.ts';
 import { openSession } from '../src/runtime/session.ts';
 import { ziplm } from './command.ts';
 import { fixture, scratch } from './onnx/fixtures.ts';
@@ -168,5 +169,40 @@ describe('cut', () => {
       ['attention', 3],
       ['mlp', 38],
     ]);
+  });
+
+  test('caches stay as they are, or shrink and are told', async () => {
+    const at = await scratch();
+    const { path } = fixture('gpt2-optimum');
+    writeFileSync(join(at, 'remove.json'), '{"attention.0": [1], "attention.1": [0, 1, 2, 3], "mlp.0": [3]}');
+    const cutTo = (form: string[], ...more: string[]) =>
+      ziplm(['cut', path, '--remove', 'remove.json', '--output', `${form.join('')}.onnx`, ...form, ...more], {
+        cwd: at,
+      });
+    const heads = async (file: string) => {
+      const { graph } = await openModel(file);
+      return [...graph.inputs, ...graph.outputs]
+        .filter(({ name }) => /key|value/.test(name))
+        .map(({ name, shape }) => [name, shape![1]]);
+    };
+    const dense = await heads(path);
+
+    expect((await cutTo([])).stdout).not.toContain('past_key_values');
+    expect(await heads(join(at, '.onnx'))).toEqual(dense);
+
+    const { stdout } = await cutTo(['--cache', 'compact'], '--json');
+    const now = (name: unknown) => (String(name).includes('.0.') ? 3 : 0);
+    expect(await heads(join(at, '--cachecompact.onnx'))).toEqual(dense.map(([name]) => [name, now(name)]));
+    const told: { name: string; axis: number; from: number; to: number }[] = JSON.parse(stdout).caches;
+    const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
+    expect(told.toSorted(byName)).toEqual(
+      dense.map(([name, from]) => ({ name, axis: 1, from, to: now(name) })).toSorted(byName as never),
+    );
+    const { stdout: text } = await cutTo(['--cache', 'compact']);
+    expect(text).toMatch(/past_key_values\.0\.key +1 +4 +3\n/);
+
+    const wrong = await cutTo(['--cache', 'small']);
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toMatch(/keep.*compact/);
   });
 });
