@@ -36,7 +36,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const isPartial = (name: string) => name.endsWith('.partial');
 const entriesOf = (at: string) => (existsSync(join(at, '.work')) ? readdirSync(join(at, '.work')) : []);
 /** Finished stages, `NAME-KEY` or `NAME-KEY.json`. */
-const finishedIn = (at: string) => entriesOf(at).filter((name) => !isPartial(name));
+const finishedIn = (at: string) => entriesOf(at).filter((name) => !isPartial(name) && name !== 'lock');
 const nameOf = (stage: string) => stage.replace(/-[0-9a-f]{16}(\.json)?$/, '');
 const isStage = (name: string) => (stage: string) => nameOf(stage) === name || stage.startsWith(`${name}-`);
 /** When each was written, and which file it is: a stage that is made again differs. */
