@@ -4,7 +4,7 @@
  * The teacher never changes, so a row is worth one forward pass for a whole family of targets. What it says is kept on disk
  * where that is small enough, layers × tokens × width numbers a row: six layers of 384 are 9 kB a token, 1.6 GB for the
  * 7,000 sentences of SST-2, which the system's file cache holds. Reading them costs a hundredth of the forward pass that they
- * spare, and that pass would be a quarter of a dense student's step and more than half of one cut to a third. What is too
+ * spare, which is a third of a dense student's step, and as much as the whole step of one cut to a third. What is too
  * large (a language model's logits) is computed beside each step, in a session of its own, whose weights are constants to it.
  * @module
  */
@@ -13,6 +13,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, rmSyn
 import { join } from 'node:path';
 import { type Batch, batches } from '../data/batch.ts';
 import type { EncodedRow } from '../data/tokenizer.ts';
+import { InputError } from '../errors.ts';
 import { cloneModel, removeDeadNodes } from '../onnx/edit.ts';
 import { encodeModel } from '../onnx/encode.ts';
 import type { Model } from '../onnx/model.ts';
@@ -127,7 +128,13 @@ async function answer(
 ): Promise<Targets> {
   const taken = Object.entries(feeds).filter(([name]) => session.inputs.includes(name));
   const found = await session.run(Object.fromEntries(taken));
-  const float = (name: string) => found[name] as Tensor<'float32'>;
+  const float = (name: string) => {
+    const value = found[name];
+    if (value.type === 'float32') return value as Tensor<'float32'>;
+    throw new InputError(
+      `train: the teacher's "${name}" is ${value.type}, expected float32. Export the dense model in float32 to distil from it.`,
+    );
+  };
   return {
     ...(logits && { logits: float(logitsOf(model)) }),
     hidden: hidden.map(({ value }) => float(value)),

@@ -67,7 +67,10 @@ export interface Training extends SessionOptions {
   readonly padTo?: number;
   /** Of the rows' order. */
   readonly seed: number;
-  /** The initializers to train; all that are learned when left out. */
+  /**
+   * The initializers to train; all that `learnedWeights` finds when left out. The word table takes more than half of the optimiser's
+   * time and memory: a student that is small beside it trains faster without.
+   */
   readonly parameters?: readonly string[];
   /** Where the teacher's answers are kept, and how much at most; computed beside each step when left out. */
   readonly store?: { readonly folder: string; readonly limitBytes: number };

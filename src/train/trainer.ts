@@ -105,6 +105,7 @@ export interface Trainer extends AsyncDisposable {
  */
 export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
   const { losses, optimiser, schedule, accumulate, hidden = [], ...session } = options;
+  checkOpset(options.student);
   const student = prepared(options.student);
   const wanted = options.parameters ?? learnedWeights(student);
   for (const name of wanted) checkType(student, name);
@@ -205,6 +206,17 @@ export function withWeights(model: Model, weights: ReadonlyMap<string, Tensor>):
 /** Gives the memory of tensors back; they are empty afterwards. */
 function release(tensors: readonly Tensor[]): void {
   for (const { data } of tensors) (data.buffer as ArrayBuffer).transfer(0);
+}
+
+/** The step's own nodes are written as they have been since this version. */
+const FIRST_OPSET = 11;
+
+function checkOpset({ opsets }: Model): void {
+  const opset = opsets.get('') ?? 1;
+  if (opset >= FIRST_OPSET) return;
+  throw new InputError(
+    `train: the model is of opset ${opset}, expected ${FIRST_OPSET} or later. Export it again, with a newer opset.`,
+  );
 }
 
 function checkType({ graph }: Model, name: string): void {

@@ -106,7 +106,7 @@ describe.each(document.cases)('$name', ({ accumulate, schedule: kind, losses, cu
     for (const [i, { loss, parts, norm, rate }] of reports.entries()) {
       const found = { loss, ...parts, norm, rate };
       for (const [name, value] of Object.entries(curve[i])) {
-        expect(Math.abs(found[name as 'loss'] - value), `${name} of step ${i + 1}`).toBeLessThan(1e-4);
+        expect(Math.abs(found[name as 'loss'] - value), `${name} of step ${i + 1}`).toBeLessThan(1e-5);
       }
     }
   });
@@ -120,7 +120,7 @@ describe.each(document.cases)('$name', ({ accumulate, schedule: kind, losses, cu
       if (name.endsWith('key.bias')) continue;
       const got = found.get(name)!.data;
       data.forEach((value, i) => {
-        expect(Math.abs(Number(got[i]) - value), `${name}[${i}]`).toBeLessThan(1e-4);
+        expect(Math.abs(Number(got[i]) - value), `${name}[${i}]`).toBeLessThan(1e-5);
       });
     }
   });

@@ -135,7 +135,20 @@ test('losses that are no numbers stop the step and leave the state', async () =>
   expect(trainer.state().tensors).toBe(poisoned);
 });
 
+test('what was handed out stays as it was', async () => {
+  await using trainer = await openTrainer(settings);
+  await trainer.step(batches.slice(0, 1));
+  const weights = Object.fromEntries(trainer.weights());
+  const kept = structuredClone(weights);
+  for (const batch of batches.slice(1, 4)) await trainer.step([batch]);
+  expectSame(weights, kept);
+});
+
 test('weights that cannot be trained are the user’s mistake', async () => {
+  const old = { ...encoder(), opsets: new Map([['', 9]]) };
+  await expect(openTrainer({ ...settings, student: old })).rejects.toThrow(
+    'of opset 9, expected 11 or later',
+  );
   const half = encoder();
   const bias = half.graph.initializers.get('classifier.bias')!;
   half.graph.initializers.set('classifier.bias', { ...bias, type: 'float16' });
