@@ -1,7 +1,7 @@
 """
 Gradients of the fixtures, computed by PyTorch: what test/autodiff compares with.
 
-    python scripts/make-gradients.py                        all float32 cases into test/autodiff/gradients.json
+    python scripts/make-gradients.py                        all float32 cases into test/autodiff/gradients.jsonl
     python scripts/make-gradients.py --only bert-optimum    some of them, printed and not stored
 
 The models are rebuilt as export-fixtures.py makes them, seeded by their names, and must give the outputs that the fixture
@@ -12,7 +12,7 @@ holds. The loss is a scalar of the first output y with n elements, in row-major 
 A parameter of PyTorch is found among the file's initializers by its name or by its values, whole or transposed; parameters
 that the exporter merged, because their values were equal, add up their gradients. Entries follow the initializers:
 
-    {case: {sample, output, loss, gradients: {initializer: {shape, norm, projection, entries}}}}
+    {case, sample, output, loss, gradients: {initializer: {shape, norm, projection, entries}}}, one line each
 
 `norm` is the Euclidean norm; `projection` is sum_i cos(i)·g_i, in which every element counts; `entries` are all elements
 of a small tensor, and of a large one those at every (size // 8)th place.
@@ -183,14 +183,13 @@ def main() -> None:
     arguments = parser.parse_args()
     module = fixtures_module()
     fixtures = ROOT / "test" / "fixtures"
-    results = {}
+    lines = []
     for case in module.CASES:
         if case.name == "bert-fp16" or (arguments.only and case.name not in arguments.only):
             continue
-        results[case.name] = make(case, fixtures / case.name)
+        lines.append(json.dumps({"case": case.name} | make(case, fixtures / case.name), separators=(",", ":")) + "\n")
     if not arguments.only:
-        path = ROOT / "test" / "autodiff" / "gradients.json"
-        path.write_text(json.dumps(results, separators=(",", ":")) + "\n")
+        (ROOT / "test" / "autodiff" / "gradients.jsonl").write_text("".join(lines))
 
 
 if __name__ == "__main__":

@@ -55,9 +55,10 @@ export function total(op: Writer, parts: readonly Adjoint[], like: string): Adjo
   const [first, ...others] = sums;
   return others.reduce((sum, other) => {
     const ratio = other.factor / sum.factor;
-    const aligned = { ...other, value: multiplied(op, { ...other, factor: ratio }, like) };
-    const negative = ratio === -1;
-    const value = op.g.op(negative ? 'Sub' : 'Add', [sum.value, negative ? other.value : aligned.value]);
+    const value =
+      ratio === -1
+        ? op.g.op('Sub', [sum.value, other.value])
+        : op.g.op('Add', [sum.value, multiplied(op, { ...other, factor: ratio }, like)]);
     return { value, factor: sum.factor, narrow: sum.narrow && other.narrow };
   }, first);
 }

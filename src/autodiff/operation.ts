@@ -15,13 +15,13 @@ export interface Knowledge {
   readonly opset: number;
   /** Undefined when not even the rank is known. */
   shape(value: string): readonly Dim[] | undefined;
+  type(value: string): ElementType | undefined;
+  /** The elements of a small value that no parameter reaches and no input changes; undefined when one is not known. */
+  constant(value: string): readonly number[] | undefined;
   /** The nodes that read a value. */
   readers(value: string): readonly Node[];
   /** What is known inside a branch of an If: names in it may be those of the other branch. */
   inside(branch: Graph): Knowledge;
-  type(value: string): ElementType | undefined;
-  /** The elements of a small value that no parameter reaches and no input changes; undefined when one is not known. */
-  constant(value: string): readonly number[] | undefined;
 }
 
 /** One node of it. */
@@ -180,7 +180,7 @@ export function squeeze(op: Writer, x: string, axes: readonly number[]): string 
 /** Reductions over known axes. */
 export function reduce(
   op: Pick<Writer, 'g' | 'opset'>,
-  opType: 'ReduceSum' | 'ReduceMean' | 'ReduceMax',
+  opType: 'ReduceSum' | 'ReduceMean',
   x: string,
   axes: readonly number[],
   keepdims: boolean,

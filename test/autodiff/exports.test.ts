@@ -21,16 +21,20 @@ interface Gradient {
 }
 
 interface Expected {
+  readonly case: string;
   readonly sample: number;
   readonly output: string;
   readonly loss: number;
   readonly gradients: Readonly<Record<string, Gradient>>;
 }
 
-const stored = JSON.parse(readFileSync(join(import.meta.dirname, 'gradients.json'), 'utf8')) as Record<
-  string,
-  Expected
->;
+const stored = new Map(
+  readFileSync(join(import.meta.dirname, 'gradients.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Expected)
+    .map((expected) => [expected.case, expected]),
+);
 
 /** The model with scripts/make-gradients.py's loss of an output of `size` elements. */
 function withLoss(model: Model, output: string, size: number): { model: Model; loss: string } {
@@ -55,8 +59,8 @@ function withLoss(model: Model, output: string, size: number): { model: Model; l
   return { model: lossy, loss };
 }
 
-describe.each(cases.filter(({ name }) => name in stored))('$name', ({ name, folder, path }) => {
-  const expected = stored[name];
+describe.each(cases.filter(({ name }) => stored.has(name)))('$name', ({ name, folder, path }) => {
+  const expected = stored.get(name)!;
 
   test('every gradient is PyTorch’s', async () => {
     const sample = readCase(folder).samples[expected.sample];

@@ -305,6 +305,19 @@ const picking: Named[] = [
     build: (g, [x]) => g.op('Gather', [x, indices(g, [2, 3], picked)]),
   },
   {
+    name: 'Gather of rows of a longer table',
+    shapes: [[40, 3]],
+    build: (g, [x]) =>
+      g.op('Gather', [
+        x,
+        indices(
+          g,
+          [2, 3],
+          picked.map((i) => 7 * i),
+        ),
+      ]),
+  },
+  {
     name: 'Gather of rows before opset 16',
     opset: 13,
     shapes: [[4, 3]],

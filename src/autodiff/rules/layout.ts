@@ -3,11 +3,14 @@
  * @module
  */
 import { intAttribute, intsAttribute } from '../../onnx/walk.ts';
+import { tensor } from '../../tensor/tensor.ts';
 import { adjoint as adjointOf, carried, multiplied, reduced, reshaped, whole } from '../adjoint.ts';
 import {
   type Adjoint,
   axisOf,
+  cast,
   dimension,
+  dimsOf,
   each,
   type Facts,
   floatType,
@@ -206,6 +209,12 @@ export const cumulativeSum: Rule = single(
 /** Before opset 16 nothing adds up what is scattered to the same place. */
 const SCATTER_ADDS = 16;
 
+/**
+ * Up to here the product with a one-hot matrix is the faster way: a scatter adds on one thread, every token to the same few rows
+ * (13 ms against 1 for the segments of 2,048 tokens of width 384).
+ */
+const FEW_ROWS = 32;
+
 /** Rows of a table. One constant row is padded back to its place; others are added up where they came from. */
 export const gather: Rule = single(
   (op, adjoint) => {
@@ -235,7 +244,9 @@ export const gather: Rule = single(
               around((at) => dimension(op, x, at)),
             ),
           ]);
-    if (op.opset < SCATTER_ADDS) return [carried(adjoint, throughOneHot(op, x, flat, rows))];
+    const count = dimsOf(op, x)[axis];
+    const isShort = axis === 0 && typeof count === 'number' && count <= FEW_ROWS;
+    if (isShort || op.opset < SCATTER_ADDS) return [carried(adjoint, throughOneHot(op, x, flat, rows))];
     const placed = op.g.op('Reshape', [
       flat,
       vector(
@@ -267,22 +278,19 @@ function onlyIndex(facts: Facts): number | undefined {
   return elements?.length === 1 && rank !== undefined && rank < 2 ? elements[0] : undefined;
 }
 
-/** The rows added up by a product with the one-hot matrix of their indices: as large as tokens × vocabulary. */
+/** The rows added up by a product with the one-hot matrix of their indices: as large as tokens × rows of the table. */
 function throughOneHot(op: Operation, x: string, indices: string, rows: string): string {
   const { g } = op;
-  const type = floatType(op, x);
   const count = dimension(op, x, 0);
   const depth = typeof count === 'number' ? g.scalar('int64', count) : g.op('Squeeze', [count]);
-  const bounds = g.op(
-    'Concat',
-    [0, 1].map((value) => unsqueeze(op, g.scalar('float32', value), [0])),
-    { axis: 0 },
-  );
-  const hot = g.op('OneHot', [indices, depth, bounds]);
-  const cast = type === 'float32' ? hot : g.op('Cast', [hot], { to: 11 });
-  if (rankOf(op, x) === 2) return g.op('Gemm', [cast, rows], { transA: 1 });
+  const at = op.type(op.node.inputs[1]) === 'int64' ? indices : cast(op, indices, 'int64');
+  const offOn = g.constant(tensor('float32', [2], Float32Array.of(0, 1)));
+  const hot = g.op('OneHot', [at, depth, offOn]);
+  const type = floatType(op, x);
+  const matrix = type === 'float32' ? hot : cast(op, hot, type);
+  if (rankOf(op, x) === 2) return g.op('Gemm', [matrix, rows], { transA: 1 });
   const flat = g.op('Flatten', [rows], { axis: 1 });
-  return reshapeLike(op, g.op('Gemm', [cast, flat], { transA: 1 }), x);
+  return reshapeLike(op, g.op('Gemm', [matrix, flat], { transA: 1 }), x);
 }
 
 export const gatherElements: Rule = single(

@@ -3,6 +3,7 @@
  * @module
  */
 import { intAttribute, intsAttribute } from '../../onnx/walk.ts';
+import { sizeOf } from '../../tensor/tensor.ts';
 import { carried, reduced, scaled, whole } from '../adjoint.ts';
 import {
   type Adjoint,
@@ -62,9 +63,7 @@ export const sum: Rule = reduction((_op, of) => of);
 export const mean: Rule = reduction((op, of, x) => {
   const axes = reducedAxes(op) ?? [];
   const dims = axes.map((axis) => dimension(op, x, axis));
-  if (isStatic(dims as readonly (number | string)[])) {
-    return scaled(of, 1 / (dims as number[]).reduce((product, dim) => product * dim, 1));
-  }
+  if (isStatic(dims)) return scaled(of, 1 / sizeOf(dims));
   const { g } = op;
   const count = g.op('ReduceProd', [vector(op, dims)], { keepdims: 0 });
   return { ...of, value: g.op('Div', [of.value, cast(op, count, floatType(op, x))]) };
