@@ -5,6 +5,7 @@
 import { cloneModel, removeDeadNodes } from '../onnx/edit.ts';
 import type { Model } from '../onnx/model.ts';
 import { storedTensor } from '../onnx/stored.ts';
+import { forEachRead } from '../onnx/walk.ts';
 import { clear, take } from '../tensor/slice.ts';
 import type { Analysis } from './analyse.ts';
 import { type Atom, type Axis, keptSlices, sizeOfAxis } from './axes.ts';
@@ -79,5 +80,18 @@ export function cut(
     cache === 'keep' ? whole.values : new Set<string>(),
   );
   removeDeadNodes(result.graph);
+  dropDefaults(result);
   return nest(result);
+}
+
+/** Weights may be listed as inputs, and must be before version 4 of the format: those that are gone are so no more. */
+function dropDefaults({ graph, irVersion }: Model): void {
+  const read = new Set(graph.outputs.map(({ name }) => name));
+  for (const node of graph.nodes) forEachRead(node, (name) => read.add(name));
+  graph.inputs = graph.inputs.filter(({ name }) => read.has(name) || !graph.initializers.has(name));
+  removeDeadNodes(graph);
+  if (irVersion > 3) return;
+  const listed = new Set(graph.inputs.map(({ name }) => name));
+  for (const [name, { type, shape }] of graph.initializers)
+    if (!listed.has(name)) graph.inputs.push({ name, type, shape });
 }

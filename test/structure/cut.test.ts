@@ -281,3 +281,20 @@ describe('what is refused', () => {
     expect(() => cut(model, analysis, new Map([['mlp.0', [12]]]))).toThrow(/structures 0 to 11, not 12/);
   });
 });
+
+test('weights that are listed as inputs, as old formats ask, are listed as they are after the cut', async () => {
+  const { model, feeds } = around(neurons.plain);
+  const { graph } = model;
+  for (const [name, { type, shape }] of graph.initializers) graph.inputs.push({ name, type, shape });
+  model.irVersion = 3;
+  const { blocks } = await holds(model, feeds);
+  expect(blocks.length).toBe(1);
+  for (const gone of [[0, 5], range(12)]) {
+    const smaller = cut(model, analyse(model), new Map([['mlp.0', gone]])).graph;
+    const listed = smaller.inputs.slice(1).map(({ name, shape }) => [name, shape]);
+    expect(listed.toSorted()).toEqual(
+      [...smaller.initializers].map(([name, { shape }]) => [name, shape]).toSorted(),
+    );
+    expect(listed.flat(2)).not.toContain(12);
+  }
+});
