@@ -34,7 +34,7 @@ import { type Contraction, findBlocks, type Site } from './blocks.ts';
 import { flatten, nest } from './branches.ts';
 import { follow, type Operation } from './rules/operation.ts';
 import { ruleOf, takesSlices } from './rules.ts';
-import { evaluateShape, type ShapeValue, shapeValueOf } from './shape-values.ts';
+import { evaluateParts, evaluateShape, type ShapeValue, shapeValueOf } from './shape-values.ts';
 
 /** An integer vector that holds sizes: what its items must be after a cut. */
 export interface Target {
@@ -256,6 +256,8 @@ export function analyse(given: Model): Analysis {
     if (floating) fractions.add(nodeKey(node));
     const value = node.opType === 'Constant' ? undefined : evaluateShape(op, !real);
     if (value) shapes.set(nodeKey(node), value);
+    for (const [i, part] of evaluateParts(op).entries())
+      if (node.outputs[i]) shapes.set(node.outputs[i], part);
     freezeCaptured(node, (name) => values.get(name));
   }
   const found = findBlocks(model.graph, {

@@ -253,3 +253,16 @@ export function evaluateShape(op: ShapeInputs, integer: boolean): ShapeValue | u
   if (op.node.opType === 'Div') return divide(integer)(op);
   return Object.hasOwn(table, op.node.opType) ? table[op.node.opType](op) : undefined;
 }
+
+/** What each output of a Split holds, when it divides a vector of sizes. */
+export function evaluateParts(op: ShapeInputs): readonly ShapeValue[] {
+  const data = op.value(0);
+  if (op.node.opType !== 'Split' || op.node.domain !== '' || !data || data.columns) return [];
+  const even = data.items.length / op.node.outputs.length;
+  const sizes =
+    op.ints('split') ?? (op.node.inputs[1] ? numbersOf(op.value(1)) : op.node.outputs.map(() => even));
+  return (sizes ?? []).map((size, i, all) => {
+    const from = all.slice(0, i).reduce((sum, one) => sum + one, 0);
+    return { scalar: false, items: data.items.slice(from, from + size) };
+  });
+}

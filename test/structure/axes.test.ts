@@ -12,6 +12,7 @@ import {
   freeze,
   keptSlices,
   leaves,
+  matchEnds,
   measure,
   partition,
   regroup,
@@ -84,6 +85,17 @@ describe('regroup', () => {
       [extentOf(batch), extentOf(sequence), number(48)],
     )!;
     expect(sameAxis(merged[2], width)).toBe(true);
+  });
+
+  test('what matches at the ends is kept, whatever lies between', () => {
+    const [batch, height, width, features] = [axis(undefined), axis(undefined), axis(undefined), axis(48)];
+    const dims = [extentOf(batch), undefined, undefined, undefined, number(4), number(12)];
+    const { matched, rest } = matchEnds([batch, height, width, features], dims);
+    expect(matched.map((one) => one && sizeOfAxis(one))).toEqual(dims.map((_, i) => [4, 12][i - 4]));
+    expect(sameAxis(matched[0]!, batch)).toBe(true);
+    expect(sameAxis([...matched[4]!, ...matched[5]!], features)).toBe(true);
+    expect(sameAxis(rest, [...height, ...width])).toBe(true);
+    expect(regroup([batch, height, width, features], dims)).toBeUndefined();
   });
 
   test('merges batch and heads, and splits them again', () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { type GraphBuilder, graphBuilder } from '../../src/onnx/build.ts';
 import { analyse } from '../../src/structure/analyse.ts';
-import { sizeOfAxis } from '../../src/structure/axes.ts';
+import { sameAxis, sizeOfAxis } from '../../src/structure/axes.ts';
 import { random } from '../../src/tensor/random.ts';
 import { tensor } from '../../src/tensor/tensor.ts';
 
@@ -53,6 +53,34 @@ describe('targets', () => {
       3,
       16,
     ]);
+  });
+
+  test('sizes are whole numbers, also those of fractions', () => {
+    const half = (g: GraphBuilder, x: string) =>
+      g.op('Div', [item(g, g.op('Add', [x, g.scalar('float32', 0.5)]), 2), g.ints(32)]);
+    const target = (g: GraphBuilder, x: string) => concat(g, g.ints(0, 0), half(g, x), g.ints(48));
+    expect(reshaped(target)).toEqual([undefined, undefined, 1, 48]);
+  });
+
+  test('a shape that Split divides', () => {
+    const target = (g: GraphBuilder, x: string) => {
+      const [outer, inner] = g.ops('Split', [shapeOf(g, x), g.ints(2, 1)], { axis: 0 }, 2);
+      return concat(g, outer, g.ints(4), g.op('Div', [inner, g.ints(4)]));
+    };
+    expect(reshaped(target)).toEqual([undefined, undefined, 4, 12]);
+  });
+
+  test('paddings as PyTorch writes them: front and back of each axis, the last axis first, turned about as a matrix', () => {
+    const g = graphBuilder('pad');
+    const x = g.input('x', 'float32', ['batch', 'sequence', 48]);
+    const missing = g.op('Mod', [item(g, x, 1), g.ints(4)]);
+    const pairs = g.op('Reshape', [concat(g, g.ints(0, 0, 0), missing, g.ints(0, 0)), g.ints(-1, 2)]);
+    const lastFirst = g.op('Slice', [pairs, g.ints(-1), g.ints(-(2 ** 31)), g.ints(0), g.ints(-1)]);
+    const pads = g.op('Reshape', [g.op('Transpose', [lastFirst], { perm: [1, 0] }), g.ints(-1)]);
+    g.output('y', g.op('Pad', [x, pads]), 'float32');
+    const { values } = analyse(g.model({ opset: 18 }));
+    const [before, after] = [values.get('x')!, values.get('y')!];
+    expect(after.map((one, i) => sameAxis(one, before[i]))).toEqual([true, false, true]);
   });
 
   test('batch times heads', () => {
