@@ -34,9 +34,11 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const isPartial = (name: string) => name.endsWith('.partial');
-const entriesOf = (at: string) => (existsSync(join(at, '.work')) ? readdirSync(join(at, '.work')) : []);
+/** Stages, finished or not; a run's lock is none. */
+const entriesOf = (at: string) =>
+  existsSync(join(at, '.work')) ? readdirSync(join(at, '.work')).filter((name) => name !== 'lock') : [];
 /** Finished stages, `NAME-KEY` or `NAME-KEY.json`. */
-const finishedIn = (at: string) => entriesOf(at).filter((name) => !isPartial(name) && name !== 'lock');
+const finishedIn = (at: string) => entriesOf(at).filter((name) => !isPartial(name));
 const nameOf = (stage: string) => stage.replace(/-[0-9a-f]{16}(\.json)?$/, '');
 const isStage = (name: string) => (stage: string) => nameOf(stage) === name || stage.startsWith(`${name}-`);
 /** When each was written, and which file it is: a stage that is made again differs. */
