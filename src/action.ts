@@ -7,15 +7,14 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
+import { getState, saveState, setOutput, setSecret } from '@actions/core';
 import type { Ended, Means } from './action/benchmark.ts';
 import { type Inputs, readInputs } from './action/inputs.ts';
 import { type Job, readJob } from './action/job.ts';
 import { type Log, openLog } from './action/log.ts';
 import { leadsInto } from './action/paths.ts';
-import { type OpenCheck, setOutputs } from './action/publish.ts';
+import type { OpenCheck } from './action/publish.ts';
 import { InputError } from './errors.ts';
 import { endingOf, exitCodes } from './exit.ts';
 import type { GitHub } from './github/client.ts';
@@ -23,10 +22,8 @@ import { isMeasuringChild } from './runtime/entry.ts';
 
 /** What the action is given from outside: the process's own in earnest, others in tests. */
 export interface Surroundings {
-  readonly env: NodeJS.ProcessEnv;
   /** The folder with `dist/` and `runtime/`. */
   readonly own: string;
-  readonly write: (text: string) => unknown;
   /** Aborted when the job is cancelled; the reason is a sentence. */
   readonly cancelled: AbortSignal;
 }
@@ -40,8 +37,8 @@ const LAST_WORDS_MS = 5_000;
  * Runs the mode that the inputs name.
  * @returns the exit code: 0 also for `inconclusive`, which the output `result` says
  */
-export async function act({ env, own, write, cancelled }: Surroundings): Promise<number> {
-  const log = openLog(write);
+export async function act({ own, cancelled }: Surroundings): Promise<number> {
+  const log = openLog();
   let check: OpenCheck | undefined;
   const cancellation = new Promise<never>((_, reject) => {
     const stop = () => reject(cancelled.reason);
@@ -49,20 +46,20 @@ export async function act({ env, own, write, cancelled }: Surroundings): Promise
     else cancelled.addEventListener('abort', stop, { once: true });
   });
   try {
-    const inputs = readInputs(env);
-    const job = readJob(env);
-    hide(inputs.token, write);
+    const inputs = readInputs();
+    const job = readJob();
+    if (inputs.token !== '') setSecret(inputs.token);
     const github = await connect(inputs, job, log);
     const onCheck = async (opened: OpenCheck) => {
       check = opened;
-      if (opened.id !== undefined) saveState(env, CHECK_STATE, String(opened.id));
+      if (opened.id !== undefined) saveState(CHECK_STATE, opened.id);
     };
     const ended = await Promise.race([mode({ github, job, inputs, log, own, onCheck }), cancellation]);
     log.close();
-    return await finish(ended, env, log);
+    return finish(ended, log);
   } catch (error) {
     log.close();
-    return await fail(error, check, cancelled, env, log);
+    return await fail(error, check, cancelled, log);
   }
 }
 
@@ -78,8 +75,8 @@ async function mode(means: Means): Promise<Ended> {
   }
 }
 
-async function finish({ outcome, outputs }: Ended, env: NodeJS.ProcessEnv, log: Log): Promise<number> {
-  await setOutputs(env.GITHUB_OUTPUT, outputs, `ziplm-${randomUUID()}`);
+function finish({ outcome, outputs }: Ended, log: Log): number {
+  for (const [name, value] of Object.entries(outputs)) setOutput(name, value);
   for (const failure of outcome.failures) log.error(failure);
   for (const doubt of outcome.doubts) log.warn(doubt);
   log.say(`Result: ${outcome.result}`);
@@ -91,7 +88,6 @@ async function fail(
   error: unknown,
   check: OpenCheck | undefined,
   cancelled: AbortSignal,
-  env: NodeJS.ProcessEnv,
   log: Log,
 ): Promise<number> {
   const { code, message } = cancelled.aborted
@@ -107,33 +103,22 @@ async function fail(
   await Promise.race([end, late]).catch((cause: unknown) =>
     log.warn(`The check could not be completed: ${(cause as Error).message}`),
   );
-  await setOutputs(env.GITHUB_OUTPUT, { result: 'inconclusive' }, `ziplm-${randomUUID()}`);
+  setOutput('result', 'inconclusive');
   log.error(title);
   if (code === exitCodes.bug) log.show('What went wrong', message);
   return code;
 }
 
 /** What the runner calls after the job, whatever became of it. */
-async function afterwards({ env, write }: Surroundings): Promise<void> {
-  const id = Number(env[`STATE_${CHECK_STATE}`]);
-  const log = openLog(write);
-  const github = await connect(readInputs(env), readJob(env), log);
+async function afterwards(check: number): Promise<void> {
+  const github = await connect(readInputs(), readJob(), openLog());
   const { abandonCheck } = await import('./github/check.ts');
-  await abandonCheck(github, id);
+  await abandonCheck(github, check);
 }
 
 async function connect(inputs: Inputs, { apiUrl, repository }: Job, log: Log): Promise<GitHub> {
   const { openGitHub } = await import('./github/client.ts');
   return openGitHub({ token: inputs.token, apiUrl, repository, warn: log.warn });
-}
-
-/** The runner puts asterisks in its place from now on. */
-function hide(token: string, write: (text: string) => unknown): void {
-  if (token !== '') write(`::add-mask::${token.replaceAll('\n', '')}\n`);
-}
-
-function saveState(env: NodeJS.ProcessEnv, name: string, value: string): void {
-  if (env.GITHUB_STATE) appendFileSync(env.GITHUB_STATE, `${name}=${value}\n`);
 }
 
 /**
@@ -143,7 +128,7 @@ function saveState(env: NodeJS.ProcessEnv, name: string, value: string): void {
  * @throws InputError for a folder in the workspace
  */
 export async function inNewProcess(env: NodeJS.ProcessEnv, program: string): Promise<number | undefined> {
-  const { cudaLibraries, mode: wanted } = readInputs(env);
+  const { cudaLibraries, mode: wanted } = readInputs();
   if (wanted !== 'benchmark' || cudaLibraries.length === 0 || env.ZIPLM_LIBRARIES === 'set') return undefined;
   for (const folder of cudaLibraries) {
     if (env.GITHUB_WORKSPACE !== undefined && leadsInto(folder, env.GITHUB_WORKSPACE)) {
@@ -172,20 +157,14 @@ export async function inNewProcess(env: NodeJS.ProcessEnv, program: string): Pro
  */
 export async function start(own: string, program: string): Promise<void> {
   if (isMeasuringChild()) return (await import('./runtime/child.ts')).serveChild();
-  const { env } = process;
   const cancellation = new AbortController();
-  const surroundings = {
-    env,
-    own,
-    write: (text: string) => process.stdout.write(text),
-    cancelled: cancellation.signal,
-  };
   try {
-    if (env[`STATE_${CHECK_STATE}`]) {
-      await afterwards(surroundings);
+    const check = getState(CHECK_STATE);
+    if (check !== '') {
+      await afterwards(Number(check));
       return;
     }
-    const delegated = await inNewProcess(env, program);
+    const delegated = await inNewProcess(process.env, program);
     if (delegated !== undefined) {
       process.exitCode = delegated;
       return;
@@ -193,12 +172,12 @@ export async function start(own: string, program: string): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => cancellation.abort(`The job was cancelled (${signal}).`));
     }
-    process.exitCode = await act(surroundings);
+    process.exitCode = await act({ own, cancelled: cancellation.signal });
     // Work that a cancelled job left under way would keep the process.
     if (cancellation.signal.aborted) process.exit();
   } catch (error) {
     const { code, message } = endingOf(error);
-    openLog(surroundings.write).error(message.split('\n')[0]);
+    openLog().error(message.split('\n')[0]);
     if (code === exitCodes.bug) process.stderr.write(`${message}\n`);
     process.exitCode = code;
   }

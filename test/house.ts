@@ -38,6 +38,8 @@ export const doors: Readonly<Record<string, readonly string[]>> = {
   'markdown-table': ['report/'],
   commander: ['cli.ts', 'flags.ts'],
   '@actions/artifact': ['github/'],
+  '@actions/core': ['action/', 'action.ts'],
+  '@actions/github': ['action/'],
   '@actions/cache': ['github/'],
   '@octokit/rest': ['github/'],
 };

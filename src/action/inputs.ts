@@ -3,6 +3,7 @@
  * documentation are made. Every setting of the configuration is an input too, under its flag's name.
  * @module
  */
+import { getInput } from '@actions/core';
 import { settings } from '../config.ts';
 import { InputError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
@@ -208,14 +209,11 @@ export interface Inputs {
 }
 
 /**
- * Reads the inputs as the runner hands them over: `INPUT_` and the name in capitals; empty is not given.
+ * Reads the inputs as the runner hands them over; empty is not given.
  * @throws InputError for a value that is none of the choices
  */
-export function readInputs(env: NodeJS.ProcessEnv): Inputs {
-  const given = (name: string): string | undefined => {
-    const value = env[`INPUT_${name.toUpperCase()}`]?.trim();
-    return value === undefined || value === '' ? undefined : value;
-  };
+export function readInputs(): Inputs {
+  const given = (name: string): string | undefined => getInput(name) || undefined;
   const text = (name: ActionInput): string | undefined => {
     const input: Input = actionInputs.find((i) => i.name === name)!;
     const value = given(name) ?? standardOf(input);

@@ -2,9 +2,9 @@
  * The job that the action runs in, as the runner tells it by variables and by the event's file.
  * @module
  */
-import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { context } from '@actions/github';
 import { InputError } from '../errors.ts';
 import type { Run } from '../github/client.ts';
 import type { Event } from '../github/trust.ts';
@@ -27,13 +27,10 @@ export interface Job {
   readonly summaryFile: string | undefined;
 }
 
-/** An event's payload is a few hundred kilobytes at most. */
-const MAX_EVENT_BYTES = 32 * 2 ** 20;
-
 /**
  * @throws InputError outside of a workflow, naming the variable that is missing
  */
-export function readJob(env: NodeJS.ProcessEnv): Job {
+export function readJob({ env } = process): Job {
   const need = (name: string): string => {
     const value = env[name];
     if (value !== undefined && value !== '') return value;
@@ -43,29 +40,18 @@ export function readJob(env: NodeJS.ProcessEnv): Job {
   };
   const temporary = env.RUNNER_TEMP || tmpdir();
   return {
-    event: { name: need('GITHUB_EVENT_NAME'), payload: readEvent(env.GITHUB_EVENT_PATH) },
-    run: { id: Number(need('GITHUB_RUN_ID')), attempt: Number(env.GITHUB_RUN_ATTEMPT || 1) },
+    event: { name: need('GITHUB_EVENT_NAME'), payload: context.payload },
+    run: { id: Number(need('GITHUB_RUN_ID')), attempt: context.runAttempt || 1 },
     repository: need('GITHUB_REPOSITORY'),
-    apiUrl: env.GITHUB_API_URL || 'https://api.github.com',
-    serverUrl: env.GITHUB_SERVER_URL || 'https://github.com',
-    ref: env.GITHUB_REF ?? '',
-    sha: env.GITHUB_SHA ?? '',
+    apiUrl: context.apiUrl,
+    serverUrl: context.serverUrl,
+    ref: context.ref ?? '',
+    sha: context.sha ?? '',
     workspace: need('GITHUB_WORKSPACE'),
     temporary,
     toolCache: env.RUNNER_TOOL_CACHE || join(temporary, 'ziplm-tools'),
     summaryFile: env.GITHUB_STEP_SUMMARY || undefined,
   };
-}
-
-function readEvent(file: string | undefined): unknown {
-  if (file === undefined || file === '') return {};
-  const text = readFileSync(file);
-  if (text.byteLength > MAX_EVENT_BYTES) {
-    throw new InputError(
-      `action: the event's file ${file} has ${text.byteLength} bytes, expected a webhook's payload. Start the job from an event.`,
-    );
-  }
-  return JSON.parse(text.toString('utf8'));
 }
 
 /** The page of this run, which details and artifacts are linked to. */

@@ -3,6 +3,7 @@
  * annotations. Text from outside never becomes a workflow command.
  * @module
  */
+import { endGroup, error, info, startGroup, warning } from '@actions/core';
 import type { Progress, Task } from '../progress.ts';
 import { plain } from '../report/escape.ts';
 import { duration } from '../report/format.ts';
@@ -19,28 +20,23 @@ export interface Log extends Progress {
 
 /** Of each step, GitHub shows so many annotations; further warnings are lines of the log. */
 const MAX_ANNOTATIONS = 10;
+const TITLE = 'ZipLM';
 const MAX_LINE = 2000;
 const LINE_EVERY_MS = 10_000;
 
-/**
- * @param write to the step's standard output, where the runner looks for commands
- * @param nowMs a clock that never goes back
- */
-export function openLog(
-  write: (text: string) => unknown,
-  nowMs: () => number = () => performance.now(),
-): Log {
+/** @param nowMs a clock that never goes back */
+export function openLog(nowMs: () => number = () => performance.now()): Log {
   const warned = new Set<string>();
   let isOpen = false;
 
-  const line = (text: string) => write(`${harmless(plain(text, MAX_LINE))}\n`);
+  const line = (text: string) => info(harmless(plain(text, MAX_LINE)));
   const close = () => {
-    if (isOpen) write('::endgroup::\n');
+    if (isOpen) endGroup();
     isOpen = false;
   };
   const open = (title: string) => {
     close();
-    write(`::group::${data(plain(title))}\n`);
+    startGroup(plain(title));
     isOpen = true;
   };
 
@@ -54,17 +50,17 @@ export function openLog(
         .filter((part) => part.trim() !== '')
         .map((part) => part.match(/^ */)![0] + plain(part, MAX_LINE))
         .join('\n');
-      if (warned.size <= MAX_ANNOTATIONS) write(`::warning title=ZipLM::${data(text)}\n`);
+      if (warned.size <= MAX_ANNOTATIONS) warning(text, { title: TITLE });
       else for (const each of `Warning: ${text}`.split('\n')) line(each);
     },
     error(message) {
-      write(`::error title=ZipLM::${data(plain(message, MAX_LINE))}\n`);
+      error(plain(message, MAX_LINE), { title: TITLE });
     },
     chapter: open,
     close,
     show(title, text) {
       open(title);
-      for (const each of text.split('\n')) write(`${harmless(each)}\n`);
+      for (const each of text.split('\n')) info(harmless(each));
       close();
     },
     task(label, total): Task {
@@ -104,9 +100,4 @@ export function harmless(line: string): string {
     .replace(/^(\s*)::/, '$1: :')
     .replaceAll('##[', '# #[')
     .replaceAll('\r', ' ');
-}
-
-/** As the runner wants the text of a command. */
-function data(text: string): string {
-  return text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
 }

@@ -3,7 +3,6 @@
  * failed has been warned of, and costs nothing else.
  * @module
  */
-import { writeFile } from 'node:fs/promises';
 import { beginCheck, type Conclusion, completeCheck } from '../github/check.ts';
 import type { GitHub, Run } from '../github/client.ts';
 import { upsertComment } from '../github/comment.ts';
@@ -97,18 +96,4 @@ export async function publish(
 function* summaries(records: readonly RunRecord[], bodies: Iterable<string>): Generator<string> {
   yield renderMarkdown(records);
   yield* bodies;
-}
-
-/** Sets the step's outputs by the runner's file; without one, by nothing. */
-export async function setOutputs(
-  file: string | undefined,
-  outputs: Readonly<Partial<Record<string, string>>>,
-  delimiter: string,
-): Promise<void> {
-  if (file === undefined || file === '') return;
-  const lines = Object.entries(outputs).map(([name, value = '']) => {
-    if (value.includes(delimiter)) throw new Error(`action: the output ${name} holds the delimiter`);
-    return `${name}<<${delimiter}\n${value}\n${delimiter}\n`;
-  });
-  await writeFile(file, lines.join(''), { flag: 'a' });
 }

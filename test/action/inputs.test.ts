@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parse } from 'yaml';
 import { actionInputs, actionOutputs, readInputs } from '../../src/action/inputs.ts';
 import { outcomeOf, outputsOf } from '../../src/action/outcome.ts';
@@ -45,6 +45,14 @@ describe('action.yml', () => {
 });
 
 describe('readInputs', () => {
+  const readWith = (env: Readonly<Record<string, string>>) => {
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+    try {
+      return readInputs();
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  };
   /** As the runner does: every input, those not given with their default or empty. */
   const fromRunner = (given: Readonly<Record<string, string>> = {}) => {
     const env: Record<string, string> = {};
@@ -52,7 +60,7 @@ describe('readInputs', () => {
       env[`INPUT_${name.toUpperCase()}`] = standard.startsWith('$') ? 'secret' : standard;
     }
     for (const [name, value] of Object.entries(given)) env[`INPUT_${name.toUpperCase()}`] = value;
-    return readInputs(env);
+    return readWith(env);
   };
 
   test('takes the defaults of action.yml', () => {
@@ -70,7 +78,7 @@ describe('readInputs', () => {
   });
 
   test('has the same defaults without them', () => {
-    expect(readInputs({ INPUT_TOKEN: 'secret' })).toEqual(fromRunner());
+    expect(readWith({ INPUT_TOKEN: 'secret' })).toEqual(fromRunner());
   });
 
   test('hands settings on as flags, and lists by lines', () => {

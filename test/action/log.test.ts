@@ -1,16 +1,19 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { openLog } from '../../src/action/log.ts';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 function watched() {
   let text = '';
   let now = 0;
-  const log = openLog(
-    (piece) => {
-      text += piece;
-    },
-    () => now,
-  );
+  vi.spyOn(process.stdout, 'write').mockImplementation((piece) => {
+    text += piece;
+    return true;
+  });
+  const log = openLog(() => now);
   return {
     log,
     lines: () => text.split('\n').slice(0, -1),
