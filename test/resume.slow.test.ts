@@ -96,7 +96,7 @@ describe('a run killed at any moment', () => {
     const before = finishedIn(output);
     const identity = identities(before);
     const { code, stdout, stderr } = await killedAt(moment);
-    expect([code, stdout]).toEqual(['SIGKILL', '']);
+    expect([code, stdout], stderr).toEqual(['SIGKILL', '']);
     if (before.length > 0) expect(stderr).toContain('profile: reused from an earlier run');
     expect(identities(before)).toEqual(identity);
     await expectNothingHalf(output);
