@@ -2,7 +2,7 @@
  * What the teacher says of a batch: its logits, and its hidden states.
  *
  * The teacher never changes, so a row is worth one forward pass for a whole family of targets. What it says is kept on disk
- * where that is small enough, layers × tokens × width numbers a row: six layers of 384 are 9 kB a token, 1.6 GB for the
+ * where that is small enough, layers × tokens × width numbers a row: six layers of 384 are 9 kB a token, 1.5 GB for the
  * 7,000 sentences of SST-2, which the system's file cache holds. Reading them costs a hundredth of the forward pass that they
  * spare, which is a third of a dense student's step, and as much as the whole step of one cut to a third. What is too
  * large (a language model's logits) is computed beside each step, in a session of its own, whose weights are constants to it.
