@@ -23,6 +23,7 @@ if __name__ == "__main__":
     sys.exit()
 
 import onnx
+import onnxruntime
 import torch
 from export import (
     Case, Classifier, Logits, decoder_inputs, half, heads, hf, images, layers, neurons, optimum, ort_fused, pytorch, seq2seq_decoder,
@@ -68,6 +69,16 @@ def quantized(path: Path, _) -> str:
 
     quantize_dynamic(path, path)
     return "onnxruntime dynamic quantization"
+
+
+def session_optimized(path: Path, _) -> str:
+    """What onnxruntime itself makes of a model when it opens it."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(path.with_suffix(".optimized"))
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    path.with_suffix(".optimized").replace(path)
+    return f"onnxruntime {onnxruntime.__version__} session optimizer"
 
 
 class Text(nn.Module):
@@ -439,6 +450,11 @@ CASES = [
         positioned, by_optimum("text-generation"), notes="Every expert is always exported.",
     ),
     # rewritten exports
+    Case(
+        "qwen3-ort-session", "qwen3", hf("Qwen3ForCausalLM", **dict(GROUPED, num_hidden_layers=1), **SPECIAL), llama_grouped, positioned,
+        by_optimum("text-generation", session_optimized),
+        notes="Shapes are turned about and divided as the tensors are; names that the session would give again.",
+    ),
     Case(
         "mpnet-ort-fused", "mpnet", hf("MPNetModel", **TINY),
         layers("encoder.layer", ("attention.attn.o", heads(4, 4)), ("output.dense", neurons())), text(24, pad=1),

@@ -12,7 +12,7 @@ import { type Atom, type Axis, keptSlices, sizeOfAxis } from './axes.ts';
 import { type Removal, removedStructures } from './block.ts';
 import { flatten, nest } from './branches.ts';
 import { type CacheForm, holds, keepWhole, wholeFor } from './caches.ts';
-import { draftOf } from './draft.ts';
+import { draftOf, renameTokens } from './draft.ts';
 import { editConsumers } from './mask.ts';
 import { removeModule } from './modules.ts';
 import { restate, rewrite } from './rewrite.ts';
@@ -81,6 +81,7 @@ export function cut(
   );
   removeDeadNodes(result.graph);
   dropDefaults(result);
+  renameTokens(result.graph);
   return nest(result);
 }
 

@@ -2,8 +2,8 @@
  * A graph that is being rewritten: new nodes, and the sizes that they need.
  * @module
  */
-import { freshNames, insertNodes, newNode } from '../onnx/edit.ts';
-import type { Attribute, Model, Node } from '../onnx/model.ts';
+import { freshNames, insertNodes, newNode, renameValue } from '../onnx/edit.ts';
+import type { Attribute, Graph, Model, Node } from '../onnx/model.ts';
 import { storedTensor } from '../onnx/stored.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { type Axes, type Axis, sameAxis, sizeOfAxis } from './axes.ts';
@@ -115,4 +115,17 @@ export function shapeOf(
   if (output === undefined && parts.every((part) => typeof part === 'number')) return draft.ints(parts);
   const vectors = parts.map((part) => (typeof part === 'number' ? draft.ints([part]) : part));
   return draft.op('Concat', vectors, [axisAttribute(0)], output);
+}
+
+/**
+ * ONNX Runtime numbers the values of its own rewrites (`…_token_7`) without looking whether a name is taken. In a model
+ * that it wrote before, such values get other names once the graph is another than the one that it numbered.
+ */
+export function renameTokens(graph: Graph): void {
+  const fresh = freshNames(graph);
+  const ends = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
+  const values = [...graph.initializers.keys(), ...graph.nodes.flatMap(({ outputs }) => outputs)];
+  for (const name of values)
+    if (/_token_\d+$/.test(name) && !ends.has(name))
+      renameValue(graph, name, fresh(name.replace(/_token_/, '_')));
 }

@@ -9,7 +9,7 @@ import { indexGraph, intAttribute } from '../onnx/walk.ts';
 import { type Analysis, operandKey } from './analyse.ts';
 import { type Atom, type Axes, type Axis, factors, leaves, sizeOfAxis } from './axes.ts';
 import { flatten, nest } from './branches.ts';
-import { draftOf, shapeOf } from './draft.ts';
+import { draftOf, renameTokens, shapeOf } from './draft.ts';
 
 export interface Extract {
   readonly model: Model;
@@ -133,6 +133,7 @@ export function extract(given: Model, analysis: Analysis, blockId: string): Extr
   graph.outputs = [declare(output)];
   draft.settle();
   removeDeadNodes(graph);
+  renameTokens(graph);
   return { model: nest(alone), inputs: order, output };
 }
 

@@ -11,7 +11,7 @@ import type { Analysis } from './analyse.ts';
 import { type Atom, type Axis, keptSlices, leaves, sizeOfAxis } from './axes.ts';
 import { flatten, nest } from './branches.ts';
 import { holds, keepWhole } from './caches.ts';
-import { draftOf } from './draft.ts';
+import { draftOf, renameTokens } from './draft.ts';
 import { biasReaders, type Reader, redirect, weightReaders } from './mask.ts';
 import { restate, rewrite } from './rewrite.ts';
 
@@ -112,5 +112,6 @@ export function parametrise(model: Model, analysis: Analysis): Parametric {
   const ends = { values: whole, operands: new Set<string>(), nodes: new Set<never>() };
   keepWhole(draft, analysis, ends, { isCut: holds(counts), stays: () => [0], size: sizeOfAxis, indices });
   restate(result, analysis, count, whole);
+  renameTokens(result.graph);
   return { model: nest(result), parameters };
 }
