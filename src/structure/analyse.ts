@@ -276,6 +276,10 @@ export function analyse(given: Model): Analysis {
     return axes?.length === 2 && /^int/.test(type ?? '') ? [axes] : [];
   });
   const refused = [...unfollowed.values(), ...found.refused];
+  if (found.blocks.length + refused.length === 0) {
+    const reason = 'No matrix product in it reads what another makes, so there are no structures to remove.';
+    refused.push({ at: `"${model.graph.name}"`, reason });
+  }
   let types: ReturnType<typeof inferShapes> | undefined;
   const typeOf = (value: string) => {
     types ??= inferShapes(nest(model));
