@@ -21,6 +21,11 @@ export interface SessionOptions {
    * takes and frees much of it. On the CPU.
    */
   readonly arena?: boolean;
+  /**
+   * Whether ONNX Runtime plans all of a run's memory as one block per kind of shapes (the default). For a training step the plan is far
+   * larger than what is ever in use at once; without it the arena hands out and takes back.
+   */
+  readonly memoryPattern?: boolean;
   /** ONNX Runtime's session configuration entries, `session.intra_op.allow_spinning` and the like. */
   readonly extra?: Readonly<Record<string, string>>;
   /** Where ONNX Runtime writes the graph as it will run it. */
@@ -79,6 +84,7 @@ function create(model: Uint8Array | string, options: SessionOptions): Promise<In
     threads,
     optimization = 'all',
     arena = true,
+    memoryPattern = true,
     extra,
     optimizedModelFile,
   } = options;
@@ -88,6 +94,7 @@ function create(model: Uint8Array | string, options: SessionOptions): Promise<In
     // Warnings concern the exporter ("initializer is not used"); errors are thrown.
     logSeverityLevel: 4,
     enableCpuMemArena: arena,
+    enableMemPattern: memoryPattern,
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
     ...(extra === undefined ? {} : { extra: nested(extra) }),
     ...(optimizedModelFile === undefined ? {} : { optimizedModelFilePath: optimizedModelFile }),
