@@ -127,7 +127,8 @@ async function connect(inputs: Inputs, { apiUrl, repository }: Job, log: Log): P
  * @returns its exit code; undefined where none is needed
  * @throws InputError for a folder in the workspace
  */
-export async function inNewProcess(env: NodeJS.ProcessEnv, program: string): Promise<number | undefined> {
+export async function inNewProcess(program: string): Promise<number | undefined> {
+  const { env } = process;
   const { cudaLibraries, mode: wanted } = readInputs();
   if (wanted !== 'benchmark' || cudaLibraries.length === 0 || env.ZIPLM_LIBRARIES === 'set') return undefined;
   for (const folder of cudaLibraries) {
@@ -164,7 +165,7 @@ export async function start(own: string, program: string): Promise<void> {
       await afterwards(Number(check));
       return;
     }
-    const delegated = await inNewProcess(process.env, program);
+    const delegated = await inNewProcess(program);
     if (delegated !== undefined) {
       process.exitCode = delegated;
       return;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { RunRecord, TargetRecord } from '../../src/record.ts';
 import { type FakeGitHub, FORBIDDEN, startGitHub } from '../github/server.ts';
 import { zipped } from '../github/zipped.ts';
@@ -201,28 +201,31 @@ describe('a release', () => {
 });
 
 describe('CUDA’s libraries', () => {
+  const delegated = async (env: Readonly<Record<string, string>>, program: string) => {
+    const { inNewProcess } = await import('../../src/action.ts');
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+    return inNewProcess(program).finally(() => vi.unstubAllEnvs());
+  };
+
   test('are on the path of a second process, whose end is the step’s', async () => {
     const program = join(runner.workspace, 'program.cjs');
     writeFileSync(program, 'console.log(process.env.LD_LIBRARY_PATH); process.exit(7)');
-    const { inNewProcess } = await import('../../src/action.ts');
     const env = {
-      ...process.env,
       INPUT_MODE: 'benchmark',
       LD_LIBRARY_PATH: '/before',
       'INPUT_CUDA-LIBRARIES': '/a\n/b',
     };
-    expect(await inNewProcess(env, program)).toBe(7);
-    expect(await inNewProcess({ ...env, ZIPLM_LIBRARIES: 'set' }, program)).toBeUndefined();
-    expect(await inNewProcess({ ...env, 'INPUT_CUDA-LIBRARIES': '' }, program)).toBeUndefined();
+    expect(await delegated(env, program)).toBe(7);
+    expect(await delegated({ ...env, ZIPLM_LIBRARIES: 'set' }, program)).toBeUndefined();
+    expect(await delegated({ ...env, 'INPUT_CUDA-LIBRARIES': '' }, program)).toBeUndefined();
   });
 
   test('are not taken from the workspace, also not by a link out of it or into it', async () => {
-    const { inNewProcess } = await import('../../src/action.ts');
     const link = join(runner.temporary, 'link');
     symlinkSync(runner.workspace, link);
     for (const folder of [runner.workspace, 'lib', join(runner.workspace, 'lib'), link, `/a\n${link}/lib`]) {
       const env = { GITHUB_WORKSPACE: runner.workspace, 'INPUT_CUDA-LIBRARIES': folder };
-      await expect(inNewProcess(env, 'nothing.cjs')).rejects.toThrow(/lies in the workspace/);
+      await expect(delegated(env, 'nothing.cjs')).rejects.toThrow(/lies in the workspace/);
     }
   });
 });
