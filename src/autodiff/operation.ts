@@ -167,6 +167,14 @@ export function reshapeLike(op: Writer, x: string, like: string): string {
   return op.g.op('Reshape', [x, op.g.ints(...shape.map((dim) => (typeof dim === 'number' ? dim : -1)))]);
 }
 
+/** All axes of `x`, which has the shape of `like`, but the last as one: [tokens, width]. */
+export function asMatrix(op: Writer, x: string, like: string = x): string {
+  const dims = dimsOf(op, like);
+  if (dims.length === 2) return x;
+  const shape = () => vector(op, [-1, dimension(op, like, dims.length - 1)]);
+  return op.memo(`matrix ${x}`, () => op.g.op('Reshape', [x, shape()]));
+}
+
 export function unsqueeze(op: Writer, x: string, axes: readonly number[]): string {
   if (op.opset < 13) return op.g.op('Unsqueeze', [x], { axes });
   return op.g.op('Unsqueeze', [x, op.g.ints(...axes)]);

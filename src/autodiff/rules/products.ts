@@ -7,6 +7,7 @@ import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '..
 import { adjoint as adjointOf, carried, reduced, scaled, whole } from '../adjoint.ts';
 import {
   type Adjoint,
+  asMatrix,
   dimension,
   dimsOf,
   each,
@@ -33,14 +34,6 @@ function gemmOf(op: Operation, a: string, b: string, factor: number, how: Transp
   return op.g.op('Gemm', [a, b], { ...(factor === 1 ? {} : { alpha: float(factor) }), ...how });
 }
 
-/** All axes but the last as one: [tokens, width]. */
-function rows(op: Operation, x: string, like: string = x): string {
-  const dims = dimsOf(op, like);
-  if (dims.length === 2) return x;
-  const shape = () => vector(op, [-1, dimension(op, like, dims.length - 1)]);
-  return op.memo(`rows ${x}`, () => op.g.op('Reshape', [x, shape()]));
-}
-
 /**
  * y = a·b. With a matrix on the right, every axis of `a` before its last is one axis of tokens, and the gradient of the
  * matrix is one product over all tokens.
@@ -52,9 +45,9 @@ export const matMul: Rule = single((op, adjoint) => {
   if (rankA === 1 || rankB === 1) return withVectors(op, adjoint);
   const wide = whole(op, adjoint, y);
   if (rankB === 2) {
-    const g = rows(op, wide, y);
+    const g = asMatrix(op, wide, y);
     return each(op, 2, (i) => {
-      if (i === 1) return adjointOf(gemmOf(op, rows(op, a), g, adjoint.factor, { transA: 1 }));
+      if (i === 1) return adjointOf(gemmOf(op, asMatrix(op, a), g, adjoint.factor, { transA: 1 }));
       const product = gemmOf(op, g, b, adjoint.factor, { transB: 1 });
       return adjointOf(rankA === 2 ? product : reshapeLike(op, product, a));
     });
