@@ -129,7 +129,7 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
     schedule,
     accumulate,
   });
-  const run = await openSession(encodeModel(graph), { arena: false, ...sessionOptions(session) });
+  const run = await openSession(encodeModel(graph), { memoryPattern: false, ...sessionOptions(session) });
 
   const feeds = model.graph.inputs.map(({ name, type }) => ({ name, type: type as DataType }));
   const initialOf = (name: string) => student.graph.initializers.get(name)!.tensor();
@@ -231,12 +231,13 @@ function checkType({ graph }: Model, name: string): void {
 
 /** Of the trainer's options, those that a session takes. */
 export function sessionOptions(options: SessionOptions): SessionOptions {
-  const { provider, threads, optimization, arena, extra, optimizedModelFile } = options;
+  const { provider, threads, optimization, arena, memoryPattern, extra, optimizedModelFile } = options;
   return {
     ...(provider && { provider }),
     ...(threads !== undefined && { threads }),
     ...(optimization && { optimization }),
     ...(arena !== undefined && { arena }),
+    ...(memoryPattern !== undefined && { memoryPattern }),
     ...(extra && { extra }),
     ...(optimizedModelFile !== undefined && { optimizedModelFile }),
   };
