@@ -3,7 +3,7 @@
  * service on localhost. See scripts/workflow-tools.sh for where act comes from.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { type FakeResults, runtimeToken, startResults } from '../github/results.ts';
@@ -59,6 +59,23 @@ export async function openHub(repository: string): Promise<Hub> {
   git(folder, 'clone', '-q', project, published);
   rmSync(join(published, '.git'), { recursive: true });
 
+  // act copies the tree for actions/checkout by itself, but not where a ref is named: the base branch, then, of which there
+  // is one commit here.
+  const checkout = join(folder, 'checkout');
+  mkdirSync(checkout);
+  writeFileSync(
+    join(checkout, 'action.yml'),
+    'name: checkout\ndescription: stands in\ninputs: {path: {default: .}, ref: {}, persist-credentials: {}}\nruns: {using: node24, main: index.cjs}\n',
+  );
+  writeFileSync(
+    join(checkout, 'index.cjs'),
+    "const to = require('node:path').join(process.env.GITHUB_WORKSPACE, process.env.INPUT_PATH);\n" +
+      "require('node:child_process').execFileSync('git', ['clone', '-q', process.env.E2E_REPOSITORY, to]);\n",
+  );
+  const checkoutPin = /actions\/checkout@[0-9a-f]{40}/.exec(
+    readFileSync(join(project, '.github/workflows/fork-benchmark.yml'), 'utf8'),
+  )![0];
+
   const commit = (at: string) => {
     git(at, 'add', '-A');
     git(
@@ -113,6 +130,7 @@ export async function openHub(repository: string): Promise<Hub> {
         ...results.environment,
         ACTIONS_RUNTIME_TOKEN: runtimeToken(`run-${runId}`),
         // One for all runs, as on a runner that stays: what is installed once is found again.
+        E2E_REPOSITORY: at,
         RUNNER_TOOL_CACHE: join(folder, 'tools'),
         ...env,
       };
@@ -132,6 +150,8 @@ export async function openHub(repository: string): Promise<Hub> {
           join(folder, 'act'),
           '--local-repository',
           `octo/ziplm@v1=${published}`,
+          '--local-repository',
+          `${checkoutPin}=${checkout}`,
           '--no-cache-server',
           '-s',
           'GITHUB_TOKEN=local-token-of-the-job',
@@ -197,7 +217,8 @@ function read(output: string): Omit<Ran, 'code'> {
       const step = `${job}/${(said.stepID as string[] | undefined)?.[0] ?? ''}`;
       outputs.set(step, { ...outputs.get(step), [text('name')]: text('arg') });
     } else if (command === 'summary') summary += text('content');
-    else if (command === 'warning' || command === 'error') annotations.push(text('arg') || text('msg'));
+    const annotation = /::(?:warning|error)[^:]*::(.*)/s.exec(text('msg'));
+    if (annotation !== null) annotations.push(decodeURIComponent(annotation[1]));
   }
   return { jobs, outputs, annotations, summary, log: log.join('\n') };
 }

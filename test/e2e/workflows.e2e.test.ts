@@ -24,9 +24,9 @@ afterAll(async () => {
 /** The example's configuration, for minutes that are fewer: rows, shape and search are small. */
 const small = (model: string, data: string) => `model: ${model}
 data: {calibration: ${data}/train.jsonl, evaluation: ${data}/test.jsonl}
-speedups: [1.2]
-shape: {batch: 4, sequence: 32}
-max-length: 32
+speedups: [1.1]
+shape: {batch: 8, sequence: 64}
+max-length: 64
 provider: cpu
 threads: 1
 calibration-rows: 16
@@ -84,15 +84,15 @@ describe('a consumer: ten lines of workflow, on a pull request', () => {
   test('runs, and says what it measured', () => {
     expectBenchmarked(ran, 'ziplm', 'ziplm');
     const { speedups, statuses } = ran.outputs.get('ziplm/ziplm')!;
-    expect(JSON.parse(speedups)['1.2']).toBeGreaterThan(0.5);
-    expect(Object.keys(JSON.parse(statuses))).toEqual(['1.2']);
+    expect(JSON.parse(speedups)['1.1']).toBeGreaterThan(0.5);
+    expect(Object.keys(JSON.parse(statuses))).toEqual(['1.1']);
   });
 
   test('leaves one comment, one completed check, a summary and the artifacts', () => {
     expect(hub.github.state.comments, ran.log).toHaveLength(1);
-    expect(hub.github.state.comments[0].body).toContain('1.2×');
+    expect(hub.github.state.comments[0].body).toContain('1.1×');
     expect(hub.github.state.checks).toMatchObject([{ head_sha: HEAD, status: 'completed' }]);
-    expect(ran.summary).toContain('1.2×');
+    expect(ran.summary).toContain('1.1×');
     expect(hub.results.artifacts.map(({ name }) => name.replace(/-[0-9a-f]{10}$/, '')).sort()).toEqual([
       'ziplm-models-model',
       'ziplm-record-model',
@@ -120,13 +120,13 @@ describe('our own workflows', () => {
       workflow: '.github/workflows/benchmark.yml',
       event: [
         'workflow_dispatch',
-        { ref: 'refs/heads/main', repository: repositoryOf, inputs: { speedups: '1.3' } },
+        { ref: 'refs/heads/main', repository: repositoryOf, inputs: { speedups: '1.15' } },
       ],
-      inputs: { speedups: '1.3' },
+      inputs: { speedups: '1.15' },
       runId: 51,
     });
     expectBenchmarked(ran, 'benchmark', 'ziplm');
-    expect(ran.summary).toContain('1.3×');
+    expect(ran.summary).toContain('1.15×');
     expect([comments.length, checks.length]).toEqual([before[0], before[1] + 1]);
     expect(checks.at(-1)).toMatchObject({ status: 'completed' });
   });
@@ -239,7 +239,7 @@ describe('our own workflows', () => {
       expect(release).toMatchObject({ tag_name: 'v1.0.0', draft: false });
       const names = (release.assets as { name: string }[]).map(({ name }) => name);
       expect(names).toEqual(expect.arrayContaining(['SHA256SUMS', 'run.json', 'report.md', 'report.html']));
-      expect(names.some((name) => name.endsWith('-1.2x.tar.gz'))).toBe(true);
+      expect(names.some((name) => name.endsWith('-1.1x.tar.gz'))).toBe(true);
     } else {
       expect(release?.draft ?? true, ran.log).toBe(true);
       expect(ran.annotations.join('\n')).toMatch(/Nothing is released|missed/);
