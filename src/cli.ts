@@ -12,7 +12,15 @@ import { complaintOf, examples, pick, withFlags, written } from './flags.ts';
 import { readRecord } from './record.ts';
 import { type Format, formats, render, writeReports } from './reports.ts';
 import { isMeasuringChild } from './runtime/entry.ts';
-import { comparisonText, cutText, evaluationText, graphText, inspectionText, profileText } from './tables.ts';
+import {
+  comparisonText,
+  cutText,
+  evaluationText,
+  graphText,
+  inspectionText,
+  profileText,
+  trainingText,
+} from './tables.ts';
 import { openTerminal, type Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
@@ -29,6 +37,9 @@ interface Result {
 const everything = pick();
 const measuring = pick('shape', 'provider', 'threads', 'rounds');
 const profiling = pick('model', 'shape', 'provider', 'threads', 'output');
+const training = pick('model', 'task', 'data', 'provider', 'threads', 'metric', 'max-length').concat(
+  pick('shape.sequence', 'train', 'search.seed', 'output'),
+);
 const evaluating = pick(
   'task',
   'data.evaluation',
@@ -113,6 +124,23 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
     'ziplm run',
     'ziplm run ziplm.yml --speedups 1.5,2 --output out',
     'ziplm run --model model/ --data-calibration train.jsonl --data-evaluation test.jsonl --speedups 2',
+  );
+
+  withFlags(
+    verb(
+      'train [config]',
+      'fine-tune a model on labels, or distil it from a teacher',
+      async ([file], flags) => {
+        const config = loadConfig(file, written(flags, training));
+        const { trainModel } = await import('./ziplm.ts');
+        const result = await trainModel(config, config.output, terminal);
+        return { json: result, text: trainingText(result) };
+      },
+    ),
+    training,
+    'ziplm train',
+    'ziplm train --model model/ --data-training train.jsonl --train-epochs 3 --output out',
+    'ziplm train --model small/ --train-teacher large/ --data-training train.jsonl',
   );
 
   withFlags(

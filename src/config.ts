@@ -19,6 +19,9 @@ export const DEFAULT_FILE = 'ziplm.yml';
 const files = z.registry<{ readonly path: true }>();
 const file = (help: string) => z.string().min(1).describe(help).register(files, { path: true });
 const count = () => z.int().min(1);
+/** A λ of distillation. */
+const weight = (standard: number, of: string) =>
+  z.number().min(0).max(1000).default(standard).describe(`Weight of ${of}, where there is a teacher.`);
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
 
 const schema = z.strictObject({
@@ -26,6 +29,10 @@ const schema = z.strictObject({
   task: z.enum(['text-classification']).default('text-classification').describe('What the model does.'),
   data: section({
     calibration: file('Rows that pruning looks at: a JSONL, CSV or Parquet file. `run` needs it.').optional(),
+    training: file('Rows that training learns from; those of data.calibration when left out.').optional(),
+    validation: file(
+      'Rows that tell training when to stop; when left out, every tenth training row is set aside for it.',
+    ).optional(),
     evaluation: file(
       'Rows that the metric is computed on; never seen by pruning. `run` and `evaluate` need it.',
     ).optional(),
@@ -59,9 +66,10 @@ const schema = z.strictObject({
     .describe("Threads of one session; 0 is ONNX Runtime's own choice, one per physical core."),
   method: z
     .enum(['one-shot', 'gradual'])
-    .refine((method) => method === 'one-shot', 'one-shot in this version (gradual is not available yet)')
     .default('one-shot')
-    .describe('`one-shot` prunes without training; `gradual` (not available yet) recovers by distillation.'),
+    .describe(
+      '`one-shot` prunes without training; `gradual` distils each pruned model from the dense one, and prunes the next from there.',
+    ),
   metric: z.enum(['accuracy', 'f1', 'matthews']).default('accuracy').describe('What evaluation reports.'),
   'max-drop': z
     .number()
@@ -91,6 +99,57 @@ const schema = z.strictObject({
       .default(0)
       .describe('Seed of everything random in a run.'),
   }),
+  train: section({
+    epochs: z
+      .number()
+      .gt(0)
+      .max(1000)
+      .default(4)
+      .describe('Passes over the training rows, for each target of a gradual run; may be a fraction.'),
+    'learning-rate': z.number().gt(0).max(1).default(8e-5).describe('The greatest learning rate of AdamW.'),
+    batch: count().default(32).describe('Rows of a training step.'),
+    sequence: count().optional().describe('Tokens a training row is cut to; `max-length` when left out.'),
+    schedule: z
+      .enum(['linear', 'cosine', 'constant'])
+      .default('linear')
+      .describe('How the learning rate goes from its peak to 0, or stays.'),
+    warmup: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.1)
+      .describe('The share of the steps in which the rate rises from 0.'),
+    'weight-decay': z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.03)
+      .describe('Decoupled decay of matrices and tables.'),
+    'lambda-task': weight(0, 'the loss on the labels'),
+    'lambda-logit': weight(0.5, "the divergence from the teacher's answers"),
+    'lambda-token': weight(0.5, "the distance from the teacher's hidden states"),
+    temperature: z
+      .number()
+      .gt(0)
+      .max(100)
+      .default(2)
+      .describe("What logits are divided by when the teacher's answers are compared."),
+    patience: count()
+      .default(2)
+      .describe('Epochs without a better validation loss after which training stops.'),
+    'checkpoint-every': count()
+      .default(50)
+      .describe('Steps after which training is saved, to go on from when it is killed.'),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
+      .default(0)
+      .describe("Seed of the training rows' order."),
+    teacher: file(
+      'The model that `train` distils from: a folder or an .onnx file. Without it the labels alone teach.',
+    ).optional(),
+  }).describe('How gradual runs and `train` train.'),
   rounds: z
     .int()
     .min(3)
@@ -274,8 +333,11 @@ function unknown(where: string, name: string, spell: (setting: Setting) => strin
 /** The setting whose key, flag, or last word is nearest to what was written. */
 function meantBy(name: string): Setting | undefined {
   const written = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  // Of settings whose last word is the same, the first is meant.
   const spellings = new Map(
-    settings.flatMap((s) => [s.key.split('.').at(-1)!, s.flag, s.key].map((spelling) => [spelling, s])),
+    settings
+      .toReversed()
+      .flatMap((s) => [s.key.split('.').at(-1)!, s.flag, s.key].map((spelling) => [spelling, s])),
   );
   return spellings.get(nearest(written, [...spellings.keys()]) ?? '');
 }

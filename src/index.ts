@@ -9,4 +9,4 @@ export { parseRecord, type RunRecord, readRecord, recordJsonSchema } from './rec
 export { renderHtml } from './report/html.ts';
 export { renderMarkdown } from './report/markdown.ts';
 export { renderText } from './report/text.ts';
-export { compare, cutModel, evaluate, inspect, profile, run } from './ziplm.ts';
+export { compare, cutModel, evaluate, inspect, profile, run, trainModel } from './ziplm.ts';

@@ -81,6 +81,32 @@ const keptBlock = z
 /** Operator → how many nodes of it the optimised graph runs. */
 const operators = z.record(text, count);
 
+const lossPoint = z.strictObject({ step: count, loss: z.number() });
+
+/** How a target's model was trained after its cut. */
+const training = z
+  .strictObject({
+    steps: count.min(1),
+    epochs: positive,
+    /** Wall time of the process that finished it. */
+    seconds: nonNegative,
+    /** `plateau`: the validation loss no longer fell. */
+    stopped: z.enum(['finished', 'plateau']),
+    /** The training loss, in means over the steps since the point before. */
+    curve: list(lossPoint),
+    /** The loss on the rows set aside, before the first step and after each epoch; empty where there were none. */
+    validation: list(lossPoint),
+    /** The evaluation whose weights were kept; at step 0 those that were there before. */
+    best: lossPoint.optional(),
+  })
+  .refine(({ steps, curve, validation }) => [curve, validation].every((line) => rises(line, steps)), {
+    error: 'curves whose steps rise, up to the steps that were done',
+  });
+
+function rises(line: readonly { readonly step: number }[], steps: number): boolean {
+  return line.every(({ step }, i) => step <= steps && (i === 0 || step > line[i - 1].step));
+}
+
 const target = z
   .strictObject({
     /** The speedup that was asked for. */
@@ -112,6 +138,8 @@ const target = z
       /** Turns of the closed loop: search, cut, measure. */
       iterations: count,
     }),
+    /** Only of gradual runs. */
+    train: training.optional(),
     operators: operators.optional(),
   })
   .refine((t) => t.status !== 'met' || t.speedup.low >= t.target, {

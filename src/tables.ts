@@ -5,6 +5,7 @@
 import type { LatencyEntry, Metric } from './record.ts';
 import { plain } from './report/escape.ts';
 import { interval, metricInterval, metricStyle, metricValue, milliseconds, ratio } from './report/format.ts';
+import { trainingLine } from './report/story.ts';
 import type { Comparison } from './runtime/compare.ts';
 import type { Block, Refusal } from './structure/block.ts';
 import type { Drawn, Lane, Step } from './structure/explain.ts';
@@ -157,6 +158,29 @@ export function comparisonText({ models, rounds }: Comparison): string {
 export function evaluationText({ metric, rows }: Evaluation): string {
   const { label } = metricStyle(metric.name);
   return `${plain(label)} ${metricValue(metric)} ${metricInterval(metric)} on ${rows} rows`;
+}
+
+/** How a training went, and what the model is worth now. */
+export function trainingText(report: {
+  readonly folder: string;
+  readonly metric?: Metric;
+  readonly before?: Metric;
+  readonly steps: number;
+  readonly epochs: number;
+  readonly seconds: number;
+  readonly stopped: 'finished' | 'plateau';
+  readonly curve: readonly { readonly loss: number }[];
+  readonly best?: { readonly step: number; readonly loss: number };
+}): string {
+  const { folder, metric, before, best } = report;
+  const shown = (of: Metric) => `${metricValue(of)} ${metricInterval(of)}`;
+  return [
+    `${plain(folder)}: ${trainingLine(report)}`,
+    ...(best === undefined ? [] : [`kept: the weights after step ${best.step}`]),
+    ...(metric && before
+      ? [`${plain(metricStyle(metric.name).label)} ${shown(metric)}, before ${shown(before)}`]
+      : []),
+  ].join('\n');
 }
 
 const lengthOf = (text: string): number => [...text].length;

@@ -16,7 +16,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'bad.json'), '{"schema": "ziplm/run/9"}');
   await writeFile(join(folder, 'typo.yml'), 'model: m\nspedups: [2]\n');
   await writeFile(join(folder, 'slow.yml'), 'model: m\nspeedups: [1]\n');
-  await writeFile(join(folder, 'gradual.yml'), 'model: m\nmethod: gradual\n');
+  await writeFile(join(folder, 'method.yml'), 'model: m\nmethod: sudden\n');
   await writeFile(join(folder, 'text.onnx'), 'this is no model');
   await writeFile(join(folder, 'list.json'), '[1, 2]');
   await writeFile(join(folder, 'names.json'), '{"mlp.0": ["a"]}');
@@ -64,7 +64,8 @@ describe('wrong input ends with 2, one sentence on standard error, and nothing o
       'run --model m --speedups 0.5',
       /^config: --speedups\[0\] must be greater than 1, got 0\.5\.$/,
     ],
-    ['the gradual method', 'run gradual.yml', /method must be one-shot in this version/],
+    ['a method that is none', 'run method.yml', /method must be one of one-shot, gradual, got "sudden"/],
+    ['training without a model', 'train', /^config: no model is named and there is no ziplm\.yml in /],
     [
       'an unknown provider',
       'profile --model m --provider tpu',

@@ -58,9 +58,34 @@ search: {steps: 10}
     calibrationRows: 64,
     damping: 0.01,
     search: { steps: 10, rows: 256, seed: 0 },
+    train: {
+      epochs: 4,
+      learningRate: 8e-5,
+      batch: 32,
+      schedule: 'linear',
+      warmup: 0.1,
+      weightDecay: 0.03,
+      lambdaTask: 0,
+      lambdaLogit: 0.5,
+      lambdaToken: 0.5,
+      temperature: 2,
+      patience: 2,
+      checkpointEvery: 50,
+      seed: 0,
+    },
     rounds: 6,
     output: join(folder, 'ziplm-out'),
   });
+});
+
+test('how to train is read from the file, and from flags over it', () => {
+  const { method, data, train } = load(
+    'model: m\nmethod: gradual\ndata: {training: t, validation: v}\ntrain: {epochs: 0.5, teacher: dense, batch: 8}',
+    { 'train-batch': '16', 'train-lambda-task': '1' },
+  );
+  expect(method).toBe('gradual');
+  expect(data).toMatchObject({ training: join(folder, 't'), validation: join(folder, 'v') });
+  expect(train).toMatchObject({ epochs: 0.5, batch: 16, lambdaTask: 1, teacher: join(folder, 'dense') });
 });
 
 test('paths in the file are relative to the file, paths in flags to the working directory', () => {
@@ -127,13 +152,26 @@ describe('what is wrong is said in one sentence, with its place', () => {
       'config: ziplm.yml line 2: provider must be one of auto, cuda, webgpu, cpu, got "gpu".',
     ],
     [
-      'model: m\nmethod: gradual',
-      'config: ziplm.yml line 2: method must be one-shot in this version (gradual is not available yet), got "gradual".',
+      'model: m\nmethod: sudden',
+      'config: ziplm.yml line 2: method must be one of one-shot, gradual, got "sudden".',
+    ],
+    ['model: m\ntrain: {epochs: 0}', 'config: ziplm.yml line 2: train.epochs must be greater than 0, got 0.'],
+    [
+      'model: m\ntrain:\n  lambda-logit: -1',
+      'config: ziplm.yml line 3: train.lambda-logit must be at least 0, got -1.',
+    ],
+    [
+      'model: m\ntrain: {schedule: step}',
+      'config: ziplm.yml line 2: train.schedule must be one of linear, cosine, constant, got "step".',
+    ],
+    [
+      'model: m\ntrain: {learning_rate: 1e-4}',
+      'config: ziplm.yml line 2: there is no setting "train.learning_rate". Did you mean "train.learning-rate"?',
     ],
     ['model: m\nrounds: 1000', 'config: ziplm.yml line 2: rounds must be at most 100, got 1000.'],
     [
       'model: m\ndata: train.jsonl',
-      'config: ziplm.yml line 2: data must be a mapping with keys among calibration, evaluation, text, pair, label, got "train.jsonl".',
+      'config: ziplm.yml line 2: data must be a mapping with keys among calibration, training, validation, evaluation, text, pair, label, got "train.jsonl".',
     ],
     ['speedups: [2]', 'config: no model is named in ziplm.yml. Name one by "model:" there or by --model.'],
     ['', 'config: no model is named in ziplm.yml. Name one by "model:" there or by --model.'],

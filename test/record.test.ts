@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { InputError } from '../src/errors.ts';
 import { parseRecord, type RunRecord, readRecord, recordJsonSchema, writeRecord } from '../src/record.ts';
-import { sample } from './report/sample.ts';
+import { recovered, sample } from './report/sample.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -27,6 +27,21 @@ describe('parseRecord', () => {
   test('takes a record, and its text, as they are', () => {
     expect(parseRecord(structuredClone(sample))).toEqual(sample);
     expect(parseRecord(JSON.stringify(sample))).toEqual(sample);
+    expect(parseRecord(recovered(sample))).toEqual(recovered(sample));
+  });
+
+  test('refuses a curve that goes back, or beyond the steps that were done', () => {
+    const { train } = recovered(sample).targets[0];
+    for (const curve of [
+      [
+        { step: 5, loss: 1 },
+        { step: 5, loss: 1 },
+      ],
+      [{ step: 61, loss: 1 }],
+    ]) {
+      const record = bent(['targets', 0, 'train'], { ...train, curve });
+      expect(() => parseRecord(record)).toThrow(/targets\[0\]\.train should be curves whose steps rise/);
+    }
   });
 
   const target = (...rest: Path): Path => ['targets', 0, ...rest];

@@ -48,23 +48,91 @@ const DAMPING_STEP = 10;
 const DAMPING_TRIES = 4;
 
 /**
- * Runs the pass and writes all levels into `folder`.
+ * Runs the pass and writes all levels into `folder`. Levels are those of the whole block that are not wider than what is left.
  * @param wt Wᵀ [cols, rows] of the consuming matrix
  * @param bias [rows], or undefined
  * @param damping λ as a fraction of the mean of H's diagonal; raised when H cannot be inverted
+ * @param left the structures that earlier prunings left, ascending; the others' rows of Wᵀ are zero
  * @returns the damping that was used
  */
 export async function buildLevels(
-  block: Pick<Block, 'id' | 'kind' | 'structures' | 'columns'>,
+  block: PrunedBlock,
   wt: Float32Array,
   bias: Float32Array | undefined,
   moments: Moments,
   damping: number,
   kernels: Kernels,
   folder: string,
+  left: readonly number[] = Array.from({ length: block.structures }, (_, s) => s),
 ): Promise<number> {
+  const rows = wt.length / moments.sum.length;
+  const levels = keptLevels(block).filter((kept) => kept <= left.length);
+  const part = narrowed(block, wt, moments, left);
+  const found =
+    left.length === 0
+      ? { index: [goneLevel], parts: bias === undefined ? [] : [bias], used: damping }
+      : await passed(part, rows, bias, damping, kernels, levels);
+  const index = found.index.map((level) => ({
+    ...level,
+    structures: level.structures.map((s) => left[s]),
+  }));
+  writeFileSync(join(folder, WEIGHTS), Buffer.concat(found.parts.map(bytesOf)));
+  const stored: Index = { rows, hasBias: bias !== undefined, levels: index };
+  writeFileSync(join(folder, INDEX), JSON.stringify(stored));
+  return found.used;
+}
+
+type PrunedBlock = Pick<Block, 'id' | 'kind' | 'structures' | 'columns'>;
+
+/** The only level of a module that is gone: its bias stays as it is. */
+const goneLevel = { kept: 0, structures: [] as readonly number[], error: 0, offset: 0, columns: 0 };
+
+/** A block as if it had never had more than what is left of it: its columns are numbered anew. */
+interface Part {
+  readonly block: PrunedBlock;
+  readonly wt: Float32Array;
+  readonly moments: Moments;
+}
+
+function narrowed(block: PrunedBlock, wt: Float32Array, moments: Moments, left: readonly number[]): Part {
+  const all = moments.sum.length;
+  const columns = left.flatMap((s) => block.columns[s]).sort((a, b) => a - b);
+  if (columns.length === all) return { block, wt, moments };
+  const rows = wt.length / all;
+  const place = new Map(columns.map((column, at) => [column, at]));
+  const own = new Float32Array(columns.length * rows);
+  const product = new Float64Array(columns.length ** 2);
+  for (const [at, column] of columns.entries()) {
+    own.set(wt.subarray(column * rows, (column + 1) * rows), at * rows);
+    for (const [to, other] of columns.entries()) {
+      product[at * columns.length + to] = moments.product[column * all + other];
+    }
+  }
+  return {
+    block: {
+      ...block,
+      structures: left.length,
+      columns: left.map((s) => block.columns[s].map((column) => place.get(column)!)),
+    },
+    wt: own,
+    moments: {
+      product,
+      sum: Float64Array.from(columns, (column) => moments.sum[column]),
+      tokens: moments.tokens,
+    },
+  };
+}
+
+/** The pass itself, over the levels wanted. */
+async function passed(
+  { block, wt, moments }: Part,
+  rows: number,
+  bias: Float32Array | undefined,
+  damping: number,
+  kernels: Kernels,
+  wanted: readonly number[],
+): Promise<{ index: Index['levels'][number][]; parts: Float32Array[]; used: number }> {
   const cols = moments.sum.length;
-  const rows = wt.length / cols;
   const h = hessian(moments, bias !== undefined);
   const alive = wt.slice();
   for (let j = 0; j < cols; j++) {
@@ -74,10 +142,7 @@ export async function buildLevels(
     alive.fill(0, j * rows, (j + 1) * rows);
   }
   const { hinv, lambda, used } = await invert(h, cols, damping, kernels, block.id);
-  const { levels } = await obs(
-    { wt: alive, hinv, rows, groups: block.columns, levels: keptLevels(block) },
-    kernels,
-  );
+  const { levels } = await obs({ wt: alive, hinv, rows, groups: block.columns, levels: wanted }, kernels);
   const total = energy(await kernels.gram(alive, cols, rows), h);
   const mean = moments.sum.map((sum) => sum / moments.tokens);
 
@@ -97,10 +162,7 @@ export async function buildLevels(
     if (bias !== undefined) parts.push(dense ? bias : shift.applied(bias, mean));
     offset += weights.length + (bias === undefined ? 0 : rows);
   }
-  writeFileSync(join(folder, WEIGHTS), Buffer.concat(parts.map(bytesOf)));
-  const stored: Index = { rows, hasBias: bias !== undefined, levels: index };
-  writeFileSync(join(folder, INDEX), JSON.stringify(stored));
-  return used;
+  return { index, parts, used };
 }
 
 /** Opens what `buildLevels` wrote. */

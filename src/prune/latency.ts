@@ -122,21 +122,32 @@ function scaled(entry: LatencyEntry, by: number): LatencyEntry {
   return { ...entry, rows };
 }
 
-/** What the table promises for one level of each block. */
+/** What the table promises when each block keeps so many structures. */
 export function predictedSpeedup(
   { entries, modelMs, fixedMs }: LatencyTable,
   blocks: readonly Pick<Block, 'id'>[],
-  assignment: readonly number[],
+  kept: readonly number[],
 ): number {
-  const blocksMs = blocks.reduce((sum, { id }, b) => sum + timesOf(entries, id)[assignment[b]], 0);
+  const blocksMs = blocks.reduce((sum, { id }, b) => sum + timeAt(entries, id, kept[b]), 0);
   return modelMs / (fixedMs + blocksMs);
+}
+
+/** The time of one block that keeps so many structures, in milliseconds. */
+export function timeAt(table: readonly LatencyEntry[], block: string, kept: number): number {
+  const row = entryOf(table, block).rows.find((one) => one.kept === kept);
+  if (row === undefined) throw new Error(`latency: the table has no row for ${block} at ${kept} structures`);
+  return row.medianMs;
 }
 
 /** The times of one block's levels in the order of `keptLevels`, in milliseconds. */
 export function timesOf(table: readonly LatencyEntry[], block: string): number[] {
+  return entryOf(table, block).rows.map(({ medianMs }) => medianMs);
+}
+
+function entryOf(table: readonly LatencyEntry[], block: string): LatencyEntry {
   const entry = table.find(({ blocks }) => blocks.includes(block));
   if (entry === undefined) throw new Error(`latency: the table has no row for ${block}`);
-  return entry.rows.map(({ medianMs }) => medianMs);
+  return entry;
 }
 
 /** What the dense model computes at the blocks' boundaries. */

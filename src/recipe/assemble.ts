@@ -65,6 +65,7 @@ export function recordOf(
       }),
       maskEquivalence: { maxAbsDiff: pruned.maxAbsDiff },
       search: { evaluations: member.evaluations, calibrationLoss: found.loss, iterations: member.turns },
+      ...(pruned.training && { train: pruned.training }),
     };
   });
 

@@ -15,15 +15,16 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Classified, evaluateClassification } from '../evaluate/classification.ts';
+import type { Model } from '../onnx/model.ts';
 import { saveModel } from '../onnx/save.ts';
-import { solution } from '../prune/candidates.ts';
 import type { BlockLevels, Level } from '../prune/database.ts';
 import type { Assignment } from '../prune/spdy.ts';
 import { measureRounds, type Round } from '../runtime/compare.ts';
 import { openSession } from '../runtime/session.ts';
-import { replaceConsumers } from '../structure/mask.ts';
+import { type Ground, refitted } from './ground.ts';
 import { type Dataset, parametersOf, sha256Of, timingFeeds } from './job.ts';
 import { DENSE, type Found, type Work } from './steps.ts';
+import type { TrainingFacts } from './training.ts';
 import { checkedCut } from './verify.ts';
 
 /** A pruned model as a file. */
@@ -35,6 +36,8 @@ export interface Pruned {
   readonly bytes: number;
   readonly parameters: number;
   readonly maxAbsDiff: number;
+  /** How it was recovered, where it was. */
+  readonly training?: TrainingFacts;
 }
 
 /** A target's model with all that was found about it. */
@@ -63,25 +66,37 @@ const CHECKED_BATCHES = 3;
 
 /** Cuts the assignment's model, checks it against the masked one, and writes it. */
 export async function modelStep(
-  { opened, analysis, machine, stages }: Work,
+  { machine, stages }: Work,
+  ground: Ground,
   databases: readonly BlockLevels[],
   key: unknown,
   assignment: Assignment,
   calibration: Dataset,
 ): Promise<Pruned> {
   const folder = await stages.folder('model', [key, assignment], async (partial) => {
-    const { weights, removal } = solution(analysis, databases, assignment);
-    const refitted = replaceConsumers(opened.model, analysis, weights);
+    const { model: whole, removal } = refitted(ground, databases, assignment);
     const feeds = spread(calibration.batches, CHECKED_BATCHES).map((batch) => batch.feeds);
-    const { model, maxAbsDiff } = await checkedCut(refitted, analysis, removal, feeds, machine.session);
-    await saveModel(model, join(partial, MODEL));
-    const sha256 = await sha256Of(join(partial, MODEL));
-    const bytes = readdirSync(partial).reduce((sum, file) => sum + statSync(join(partial, file)).size, 0);
-    writeFileSync(
-      join(partial, FACTS),
-      JSON.stringify({ sha256, bytes, parameters: parametersOf(model), maxAbsDiff }),
-    );
+    const { model, maxAbsDiff } = await checkedCut(whole, ground.analysis, removal, feeds, machine.session);
+    await writeModel(model, { maxAbsDiff }, partial);
   });
+  return readModel(folder);
+}
+
+/** Writes a model with what is to be known of it. */
+export async function writeModel(
+  model: Model,
+  found: Pick<Pruned, 'maxAbsDiff' | 'training'>,
+  folder: string,
+): Promise<void> {
+  await saveModel(model, join(folder, MODEL));
+  const sha256 = await sha256Of(join(folder, MODEL));
+  const bytes = readdirSync(folder).reduce((sum, file) => sum + statSync(join(folder, file)).size, 0);
+  const facts = { sha256, bytes, parameters: parametersOf(model), ...found };
+  writeFileSync(join(folder, FACTS), JSON.stringify(facts));
+}
+
+/** What `writeModel` wrote. */
+export function readModel(folder: string): Pruned {
   return { folder, file: join(folder, MODEL), ...JSON.parse(readFileSync(join(folder, FACTS), 'utf8')) };
 }
 
@@ -127,7 +142,7 @@ export function measureStep(
 
 /** The predictions of a model file on a data set. */
 export async function predictStep(
-  { opened, machine, stages, progress }: Work,
+  { opened, machine, stages, progress }: Pick<Work, 'opened' | 'machine' | 'stages' | 'progress'>,
   file: string,
   sha256: string,
   data: Dataset,

@@ -124,9 +124,13 @@ export interface Dataset {
   readonly rows: readonly EncodedRow[];
   readonly batches: readonly Batch[];
   readonly labels: Int32Array;
+  readonly padId: number;
   /** A digest of everything that the batches hold. */
   readonly sha256: string;
 }
+
+/** The data files of a configuration. */
+export type DataName = 'calibration' | 'training' | 'validation' | 'evaluation';
 
 /**
  * Reads, tokenizes and batches a data file.
@@ -136,11 +140,12 @@ export interface Dataset {
 export async function openDataset(
   opened: OpenedModel,
   config: Config,
-  which: 'calibration' | 'evaluation',
+  which: DataName,
   progress: Progress,
   limit?: number,
 ): Promise<Dataset> {
-  const file = config.data[which];
+  // Training rows are the calibration's where none are named.
+  const file = config.data[which] ?? (which === 'training' ? config.data.calibration : undefined);
   if (file === undefined) {
     throw new InputError(
       `config: data.${which} names no file, expected labelled rows. Set it in ziplm.yml or with --data-${which}.`,
@@ -163,10 +168,16 @@ export async function openDataset(
   const longest = Number.isFinite(length) ? length : config.shape.sequence;
   const rows = encodeRows(read, tokenizer, longest, progress);
   checkTokens(rows, embeddingRows(opened.model) ?? folder.config?.vocabularySize ?? Number.POSITIVE_INFINITY);
+  return datasetOf(rows, inputs, tokenizer.padId);
+}
+
+/** Rows as a data set, batched for a model with these inputs. */
+export function datasetOf(rows: readonly EncodedRow[], inputs: readonly ValueInfo[], padId: number): Dataset {
   return {
     rows,
-    batches: batches(rows, { inputs, padId: tokenizer.padId, batchTokens: BATCH_TOKENS }),
+    batches: batches(rows, { inputs, padId, batchTokens: BATCH_TOKENS }),
     labels: Int32Array.from(rows, (row) => row.label),
+    padId,
     sha256: createHash('sha256').update(JSON.stringify(rows)).digest('hex'),
   };
 }

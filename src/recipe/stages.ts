@@ -21,6 +21,8 @@ export interface Stages {
   folder(name: string, key: unknown, compute: (folder: string) => Promise<void>): Promise<string>;
   /** Work whose result is not kept, but whose time counts. */
   timed<T>(chapter: string, work: () => Promise<T>): Promise<T>;
+  /** Where results are kept, and whatever a stage needs to go on from when it is killed in its middle. */
+  readonly root: string;
   /** Whether a stage's result is already there. */
   has(name: string, key: unknown): boolean;
   /** Wall time by chapter, of what this run computed. */
@@ -75,6 +77,7 @@ export function openStages(folder: string, progress: Progress, now: () => number
   }
 
   return {
+    root: folder,
     seconds,
     reused,
     async timed(chapter, work) {

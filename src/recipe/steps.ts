@@ -6,13 +6,15 @@ import { openCandidates, transpose } from '../prune/candidates.ts';
 import { type BlockLevels, buildLevels, openLevels } from '../prune/database.ts';
 import { calibrate } from '../prune/hessian.ts';
 import { openKernels } from '../prune/kernels.ts';
-import { type LatencyTable, latencyTable, timesOf } from '../prune/latency.ts';
+import { type LatencyTable, latencyTable, timeAt } from '../prune/latency.ts';
 import { lossPriors, sampleCount } from '../prune/sensitivity.ts';
 import { type Assignment, type Candidate, search } from '../prune/spdy.ts';
+import { openSession } from '../runtime/session.ts';
 import type { Analysis } from '../structure/analyse.ts';
 import type { Block } from '../structure/block.ts';
 import { random } from '../tensor/random.ts';
 import { tensor } from '../tensor/tensor.ts';
+import type { Ground } from './ground.ts';
 import { type Dataset, type Machine, type OpenedModel, timingFeeds } from './job.ts';
 import type { Stages } from './stages.ts';
 
@@ -46,11 +48,15 @@ export function profileStep({
 /** Moments of so many bytes are gathered in one pass over the calibration rows. */
 const MOMENT_BYTES = 512 * 2 ** 20;
 
-/** One OBS pass per block: the weights and the error of every level. */
-export async function databaseStep(work: Work, calibration: Dataset): Promise<BlockLevels[]> {
-  const { opened, analysis, machine, config, stages, progress } = work;
+/** One OBS pass per block of the ground: the weights and the error of every level that is not wider than what is left. */
+export async function databaseStep(
+  work: Work,
+  { model, analysis, sha256, left }: Ground,
+  calibration: Dataset,
+): Promise<BlockLevels[]> {
+  const { machine, config, stages, progress } = work;
   const keyOf = (block: Block) => [
-    opened.sha256,
+    sha256,
     block,
     calibration.sha256,
     config.damping,
@@ -60,14 +66,12 @@ export async function databaseStep(work: Work, calibration: Dataset): Promise<Bl
   const missing = analysis.blocks.filter((block) => !stages.has(nameOf(block), keyOf(block)));
   const folders = new Map<string, string>();
   await using kernels = openKernels(machine.session);
-  const initializer = (name: string) => opened.model.graph.initializers.get(name)!.tensor();
+  const initializer = (name: string) => model.graph.initializers.get(name)!.tensor();
   const batches = calibration.batches.map((batch) => ({ feeds: batch.feeds, mask: maskOf(batch) }));
   for (const chunk of chunked(missing, ({ consumer }) => consumer.cols ** 2 * 8, MOMENT_BYTES)) {
     const ids = chunk.map(({ id }) => id);
     const options = { ...machine.session, progress };
-    const moments = await stages.timed('calibrate', () =>
-      calibrate(opened.model, analysis, ids, batches, options),
-    );
+    const moments = await stages.timed('calibrate', () => calibrate(model, analysis, ids, batches, options));
     const task = progress.task('pruning blocks', chunk.length);
     for (const block of chunk) {
       const folder = await stages.folder(nameOf(block), keyOf(block), async (partial) => {
@@ -76,7 +80,8 @@ export async function databaseStep(work: Work, calibration: Dataset): Promise<Bl
         const wt = axis === 0 ? stored : transpose(stored, rows, cols);
         const own = moments.get(block.id)!;
         const given = bias === undefined ? undefined : (initializer(bias).data as Float32Array);
-        const used = await buildLevels(block, wt, given, own, config.damping, kernels, partial);
+        const still = left?.[analysis.blocks.indexOf(block)];
+        const used = await buildLevels(block, wt, given, own, config.damping, kernels, partial, still);
         if (used !== config.damping) {
           progress.warn(`${block.id}: the Hessian needed damping ${used} instead of ${config.damping}`);
         }
@@ -112,7 +117,7 @@ function* chunked<T>(items: readonly T[], sizeOf: (item: T) => number, limit: nu
   if (chunk.length > 0) yield chunk;
 }
 
-/** The calibration loss of candidates: KL(dense ‖ candidate) of the classes, a row's mean. */
+/** The calibration loss of candidates: KL(dense model ‖ candidate) of the classes, a row's mean. */
 export interface Objective extends AsyncDisposable {
   /** @returns +∞ as soon as the loss is certain to exceed `bound` */
   loss(assignment: Assignment, bound?: number): Promise<number>;
@@ -125,20 +130,23 @@ export interface Objective extends AsyncDisposable {
  * @param rows the calibration rows that candidates are judged by
  */
 export async function openObjective(
-  { opened, analysis, machine, stages, progress }: Work,
+  { opened, machine, stages, progress }: Work,
+  { model, analysis, left }: Ground,
   databases: readonly BlockLevels[],
   rows: Dataset,
   key: unknown,
 ): Promise<Objective> {
   const output = opened.model.graph.outputs[0].name;
-  const candidates = await openCandidates(opened.model, analysis, databases, machine.session);
-  const dense = databases.map(() => 0);
-  const teacher: Float32Array[] = [];
+  const candidates = await openCandidates(model, analysis, databases, machine.session);
+  const widest = databases.map(() => 0);
   const run = async (assignment: Assignment, { feeds }: Batch) => {
     const { data, shape } = await candidates.run(assignment, feeds, output);
     return { logits: data as Float32Array, classes: shape[1] };
   };
-  for (const batch of rows.batches) teacher.push((await run(dense, batch)).logits);
+  const teacher =
+    left === undefined
+      ? await answersOf(rows, async (batch) => (await run(widest, batch)).logits)
+      : await denseAnswers(opened, machine, rows, output);
   const count = rows.labels.length;
   const loss = async (assignment: Assignment, bound = Number.POSITIVE_INFINITY) => {
     let sum = 0;
@@ -166,6 +174,29 @@ export async function openObjective(
   };
 }
 
+/** The dense model's logits, when candidates begin at what is left of it. */
+async function denseAnswers(
+  { folder }: OpenedModel,
+  machine: Machine,
+  rows: Dataset,
+  output: string,
+): Promise<Float32Array[]> {
+  await using session = await openSession(folder.modelFile, machine.session);
+  return await answersOf(rows, async ({ feeds }) => {
+    const found = await session.run(feeds, [output]);
+    return found[output].data as Float32Array;
+  });
+}
+
+async function answersOf(
+  { batches }: Dataset,
+  answer: (batch: Batch) => Promise<Float32Array>,
+): Promise<Float32Array[]> {
+  const answers: Float32Array[] = [];
+  for (const batch of batches) answers.push(await answer(batch));
+  return answers;
+}
+
 export interface Found extends Candidate {
   readonly assignment: Assignment;
   readonly loss: number;
@@ -179,11 +210,14 @@ export interface Found extends Candidate {
 export function searchStep(
   { config, stages, progress, analysis }: Work,
   profile: LatencyTable,
+  databases: readonly BlockLevels[],
   objective: Objective,
   key: unknown,
   { goal, steps, starts }: { goal: number; steps: number; starts: readonly Candidate[] },
 ): Promise<Found | null> {
-  const times = analysis.blocks.map(({ id }) => timesOf(profile.entries, id));
+  const times = analysis.blocks.map(({ id }, b) =>
+    databases[b].levels.map(({ kept }) => timeAt(profile.entries, id, kept)),
+  );
   const budget = profile.modelMs / goal - profile.fixedMs;
   const dependsOn = [key, times, budget, steps, starts, config.search];
   return stages.json(`search-${goal.toFixed(3)}`, dependsOn, async () => {

@@ -30,6 +30,7 @@ const DROPS: readonly (readonly [Part, string])[] = [
   ['refused', 'what is not pruned'],
   ['measurements', 'measurements behind the table'],
   ['method', 'the method'],
+  ['training', 'the training'],
   ['widths', "the layers' widths"],
   ['hardware', 'hardware and versions'],
   ['chart', 'charts'],

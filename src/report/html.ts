@@ -23,6 +23,7 @@ import {
   times,
   withinNoise,
 } from './format.ts';
+import { lossCurves } from './loss-chart.ts';
 import { mergeRecords } from './merge.ts';
 import {
   type Facts,
@@ -37,6 +38,7 @@ import {
   ratioInterval,
   setting,
   sizeOf,
+  trainingLines,
 } from './story.ts';
 import { STYLE } from './style.ts';
 import { drawSvg, type Picture } from './svg.ts';
@@ -110,6 +112,7 @@ function chapter(record: RunRecord, id: string): string {
           figure((w, part) => keptStructures(record, `${id}-kept-${part}`, w), WIDE, keptCaption(record)),
         )
       : '',
+    record.targets.some((t) => t.train !== undefined) ? trainingCard(record, id) : '',
     kinds.length > 0
       ? card(
           'The latency table',
@@ -177,6 +180,20 @@ function promiseCard(record: RunRecord, id: string): string {
       WIDE,
       `${legend(record)} <span class="key predicted" aria-hidden="true"></span> predicted by the latency table. ${rounds ? 'Small dots are the rounds. ' : ''}A target is met where the whole interval lies right of the line.`,
     ),
+  );
+}
+
+function trainingCard(record: RunRecord, id: string): string {
+  return card(
+    'Recovery',
+    figure(
+      (w, part) => lossCurves(record, `${id}-loss-${part}`, w),
+      WIDE,
+      'Training loss of each target after its cut, one after the other; dots are the loss on the rows set aside.',
+    ) +
+      `<ul>${trainingLines(record)
+        .map((line) => `<li>${line}</li>`)
+        .join('')}</ul>`,
   );
 }
 

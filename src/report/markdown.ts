@@ -33,6 +33,7 @@ import {
   setting,
   sizeOf,
   timingFacts,
+  trainingLines,
   widths,
 } from './story.ts';
 
@@ -50,6 +51,7 @@ export interface Section {
     | 'setting'
     | 'notes'
     | 'widths'
+    | 'training'
     | 'hardware'
     | 'method'
     | 'measurements'
@@ -94,6 +96,7 @@ export function sections(record: RunRecord, modelCell: ModelCell = () => undefin
     ['setting', setting(record, markdown)],
     ...notes(record).map((note) => ['notes', `> ${STATUS_MARK.inconclusive} ${note}`] as const),
     ['widths', folded('Kept heads and neurons', widthTable(record))],
+    ['training', foldedList('Training after each cut', trainingLines(record))],
     ['hardware', foldedFacts(hardwareFacts(record, markdown, markdownCode))],
     ['method', foldedFacts(methodFacts(record, markdownCode))],
     [

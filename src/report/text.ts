@@ -18,7 +18,7 @@ import {
   times,
 } from './format.ts';
 import { mergeRecords } from './merge.ts';
-import { headline, notes, overview, parametersOf, ratioInterval, setting } from './story.ts';
+import { headline, notes, overview, parametersOf, ratioInterval, setting, trainingLines } from './story.ts';
 
 /** One record, or several merged, as text that ends with a line break. */
 export function renderText(records: RunRecord | readonly RunRecord[]): string {
@@ -35,6 +35,7 @@ function one(record: RunRecord): string {
     table(results(record)),
     notes(record).map((note) => `* ${note}`),
     keptLines(record),
+    bullets('Trained', trainingLines(record)),
     bullets('Warnings', record.warnings),
     bullets(
       'Not pruned',

@@ -86,4 +86,34 @@ describe.each([true, false])('with a bias: %s', (hasBias) => {
       if (hasBias) expect(squaredError(weight, shift.with(0, shift[0] + step))).toBeGreaterThan(least);
     }
   });
+
+  test('a pass over what an earlier one left goes on where that one would have', async () => {
+    const { levels, weights } = await built;
+    const at = levels.findIndex(({ kept }) => kept <= cols / 2);
+    const { structures } = levels[at];
+    const { weight, shift } = await expand(at);
+    const folder = mkdtempSync(join(tmpdir(), 'levels-'));
+    const wt = Float32Array.from(transpose(weight).flat());
+    const given = hasBias ? Float32Array.from(shift) : undefined;
+    await buildLevels(block, wt, given, moments, 1e-6, kernels, folder, structures);
+    const later = openLevels(folder);
+    const below = levels.slice(at);
+    expect(later.levels.map(({ kept }) => kept)).toEqual(below.map(({ kept }) => kept));
+    expect(later.levels[0]).toMatchObject({ structures, error: 0 });
+    for (const [i, level] of below.entries()) {
+      expect(later.levels[i].structures).toEqual(level.structures);
+      const [got, want] = [later.weights(i), weights(at + i)];
+      for (const [j, value] of want.wt.entries()) expect(got.wt[j]).toBeCloseTo(value, 3);
+      for (const [j, value] of (want.bias ?? []).entries()) expect(got.bias![j]).toBeCloseTo(value, 3);
+    }
+  });
+
+  test('of a module that is gone there is one level, whose bias stays', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'levels-'));
+    const given = hasBias ? Float32Array.from(bias) : undefined;
+    await buildLevels(block, new Float32Array(rows * cols), given, moments, 1e-6, kernels, folder, []);
+    const { levels, weights } = openLevels(folder);
+    expect(levels.map(({ kept, structures, error }) => [kept, structures, error])).toEqual([[0, [], 0]]);
+    expect(weights(0)).toEqual({ wt: new Float32Array(0), ...(given && { bias: given }) });
+  });
 });

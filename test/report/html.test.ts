@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { renderHtml } from '../../src/report/html.ts';
+import { renderMarkdown } from '../../src/report/markdown.ts';
+import { trainingLines } from '../../src/report/story.ts';
+import { renderText } from '../../src/report/text.ts';
 import { NASTY, outside } from './outside.ts';
-import { hostile, sample } from './sample.ts';
+import { hostile, recovered, sample } from './sample.ts';
 
 /** Element names in order: the shape of the document without its words. */
 const elements = (page: string): string[] => [...page.matchAll(/<\/?([a-z][a-z0-9]*)\b/gi)].map((m) => m[0]);
@@ -64,4 +67,21 @@ test('what a record lacks leaves no hole: no targets, no table, no blocks', () =
   expect(page).toContain('No speedup was asked for.');
   const unblocked = { ...sample, targets: sample.targets.map((t) => ({ ...t, blocks: [] })) };
   expect(renderHtml(unblocked)).not.toMatch(/NaN|Infinity|undefined/);
+});
+
+test('a gradual run has a picture of its losses, and a line for each target', () => {
+  const trained = recovered(sample);
+  const page = renderHtml(trained);
+  expect(page.match(/<svg/g)?.length).toBe(6 * 2);
+  expect(page).toContain('Training loss after each cut');
+  expect(page).not.toMatch(/NaN|Infinity|undefined/);
+  const said = trainingLines(trained);
+  expect(said).toHaveLength(sample.targets.length);
+  expect(said[0]).toMatch(
+    /: 60 steps \(2\.5 epochs\) in 3 min 20 s, loss 0\.5 → 0\.1, validation 0\.025; stopped at a plateau$/,
+  );
+  for (const text of [page, renderMarkdown(trained), renderText(trained)]) {
+    for (const line of said) expect(text).toContain(line);
+  }
+  expect(renderText(sample)).not.toContain('Trained');
 });

@@ -241,6 +241,22 @@ export const small: RunRecord = {
   latencyTable: sample.latencyTable.map((entry) => ({ ...entry, rows: entry.rows.slice(0, 2) })),
 };
 
+/** The same as a gradual run would leave it. */
+export function recovered(record: RunRecord): RunRecord {
+  const falling = (steps: readonly number[], from: number) =>
+    steps.map((step, i) => ({ step, loss: from / (i + 1) }));
+  const train: NonNullable<TargetRecord['train']> = {
+    steps: 60,
+    epochs: 2.5,
+    seconds: 200,
+    stopped: 'plateau',
+    curve: falling([12, 24, 36, 48, 60], 0.5),
+    validation: falling([24, 48], 0.05),
+    best: { step: 48, loss: 0.025 },
+  };
+  return { ...record, targets: record.targets.map((t) => ({ ...t, train })) };
+}
+
 /** A record with one string from outside wherever the schema allows free text. */
 export function hostile(text: string, record: RunRecord = small): RunRecord {
   return {
