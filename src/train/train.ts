@@ -174,7 +174,7 @@ export async function train(training: Training, progress: Progress): Promise<Tra
       const metric = await evaluate(trainer.model());
       evaluations.push({ step: done, metric });
       if (best === undefined || metric > best.metric) best = { metric, weights: trainer.weights() };
-      progress.say(`Step ${done}: metric ${metric.toFixed(4)}, best ${best.metric.toFixed(4)}`);
+      progress.say(`Step ${done}: metric ${metric.toPrecision(4)}, best ${best.metric.toPrecision(4)}`);
     }
     if (checkpoint && (done % checkpoint.everySteps === 0 || isEvaluated || !isLeft())) await save();
   }
