@@ -11,6 +11,7 @@ import { dirname, resolve } from 'node:path';
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { InputError } from './errors.ts';
+import { measureNames } from './evaluate/measures.ts';
 import { nearest } from './nearest.ts';
 
 export const DEFAULT_FILE = 'ziplm.yml';
@@ -22,11 +23,22 @@ const count = () => z.int().min(1);
 /** A λ of distillation. */
 const weight = (standard: number, of: string) =>
   z.number().min(0).max(1000).default(standard).describe(`Weight of ${of}, where there is a teacher.`);
+/** The weight of a regime. */
+const share = (of: string) =>
+  z
+    .number()
+    .min(0)
+    .max(1e9)
+    .default(1)
+    .describe(`${of}, where \`shape\` has both regimes: only the proportion counts, and 0 leaves it out.`);
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
 
 const schema = z.strictObject({
   model: file('The model: a folder with model.onnx, config.json and tokenizer.json, or an .onnx file.'),
-  task: z.enum(['text-classification']).default('text-classification').describe('What the model does.'),
+  task: z
+    .enum(['text-classification'])
+    .optional()
+    .describe("What the model does; as a rule what `architectures` in its config.json say."),
   data: section({
     calibration: file('Rows that pruning looks at: a JSONL, CSV or Parquet file. `run` needs it.').optional(),
     training: file('Rows that training learns from; those of data.calibration when left out.').optional(),
@@ -54,6 +66,34 @@ const schema = z.strictObject({
   shape: section({
     batch: count().default(32).describe('Rows per batch.'),
     sequence: count().default(128).describe('Tokens per row.'),
+    source: count()
+      .optional()
+      .describe(
+        'Tokens that an encoder has read, where a decoder attends to them; as many as are in its cache, or as it reads, when left out.',
+      ),
+    prompt: z
+      .strictObject({
+        batch: count()
+          .optional()
+          .describe('Speed of reading a prompt into an empty cache: rows per batch; `shape.batch` when left out.'),
+        sequence: count().optional().describe('Tokens of a prompt; `shape.sequence` when left out.'),
+        weight: share('How often a request reads a prompt'),
+      })
+      .optional(),
+    decode: z
+      .strictObject({
+        batch: count()
+          .optional()
+          .describe(
+            'Speed of a step of generation, against a cache: rows per batch; `shape.batch` where that is set, else 1.',
+          ),
+        sequence: count().default(1).describe('Tokens that a step reads.'),
+        past: count()
+          .optional()
+          .describe('Tokens in the cache before the step; as many as a prompt has when left out.'),
+        weight: share('How many steps a request takes'),
+      })
+      .optional(),
   }).describe('The input shape that speed is promised for.'),
   provider: z
     .enum(['auto', 'cuda', 'webgpu', 'cpu'])
@@ -70,7 +110,7 @@ const schema = z.strictObject({
     .describe(
       '`one-shot` prunes without training; `gradual` distils each pruned model from the dense one, and prunes the next from there.',
     ),
-  metric: z.enum(['accuracy', 'f1', 'matthews']).default('accuracy').describe('What evaluation reports.'),
+  metric: z.enum(measureNames).optional().describe("What evaluation reports; the task's own when left out."),
   'max-drop': z
     .number()
     .min(0)
@@ -215,6 +255,9 @@ export function loadConfig(
     throw new InputError(`config: no model is named ${where}. Name one by "model:" there or by --model.`);
   }
   if (!values.has('output')) values.set('output', resolve(cwd, 'ziplm-out'));
+  // A step is one row's as a rule, unless a batch is asked for; which the default of shape.batch does not.
+  if (!values.has('shape.decode.batch') && [...values.keys()].some((key) => key.startsWith('shape.decode.')))
+    values.set('shape.decode.batch', values.get('shape.batch') ?? 1);
   return camelized(schema.parse(nested(values))) as Config;
 }
 
@@ -244,12 +287,15 @@ function* readSettings(path: string, shown: string): Generator<[string, unknown]
 
   function* walk(written: unknown, prefix: string, where: string): Generator<[string, unknown]> {
     const node = resolved(written, document);
-    if (!isMap(node)) {
+    // A regime is asked for by what it says: one that says nothing would go unheard.
+    const isEmpty = isMap(node) && node.items.length === 0 && /\..*\./.test(prefix);
+    if (!isMap(node) || isEmpty) {
       const name = prefix === '' ? 'the file' : prefix.slice(0, -1);
       const below = settings.filter((s) => s.key.startsWith(prefix));
       const keys = new Set(below.map((s) => s.key.slice(prefix.length).split('.')[0]));
+      const got = isEmpty ? 'an empty one' : shortly(heldBy(node, document));
       throw new InputError(
-        `config: ${where}: ${name} must be a mapping with keys among ${[...keys].join(', ')}, got ${shortly(heldBy(node, document))}.`,
+        `config: ${where}: ${name} must be a mapping with keys among ${[...keys].join(', ')}, got ${got}.`,
       );
     }
     for (const pair of node.items) {
@@ -377,9 +423,13 @@ function listSettings(object: z.ZodObject, prefix: string): Setting[] {
 function nested(values: ReadonlyMap<string, unknown>): Record<string, unknown> {
   const root: Record<string, unknown> = {};
   for (const [key, value] of values) {
-    const [head, tail] = key.split('.');
-    if (tail === undefined) root[head] = value;
-    else root[head] = { ...(root[head] as object), [tail]: value };
+    const path = key.split('.');
+    const last = path.pop()!;
+    const level = path.reduce((at, name) => {
+      at[name] ??= {};
+      return at[name] as Record<string, unknown>;
+    }, root);
+    level[last] = value;
   }
   return root;
 }

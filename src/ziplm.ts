@@ -13,20 +13,22 @@ import { recordOf } from './recipe/assemble.ts';
 import { claim } from './recipe/claim.ts';
 import { bestTurn, closedLoop, type Shot, type Turn, tighterGoal, verdict } from './recipe/closed-loop.ts';
 import {
+  answerStep,
   type Member,
   measureStep,
   modelStep,
   nameInRounds,
   type Pruned,
-  predictStep,
   publish,
 } from './recipe/family.ts';
 import { type Field, openFields } from './recipe/field.ts';
 import { denseGround, type Ground } from './recipe/ground.ts';
 import { openDataset, openMachine, openModelFolder, prunableBlocks } from './recipe/job.ts';
+import { profileStep } from './recipe/profile.ts';
 import { openRecovery } from './recipe/recovery.ts';
 import { openStages } from './recipe/stages.ts';
-import { DENSE, type Found, profileStep, searchStep, type Work } from './recipe/steps.ts';
+import { DENSE, type Found, searchStep, type Work } from './recipe/steps.ts';
+import { settled } from './recipe/tasks/registry.ts';
 import { type RunRecord, writeRecord } from './record.ts';
 import { type Round, summarise } from './runtime/compare.ts';
 
@@ -61,10 +63,11 @@ interface Lineage {
  * until the file holds its speedup; then time the whole family again, evaluate it, and record. A gradual run prunes each
  * target from the one before, and distils it from the dense model.
  */
-export async function run(config: Config, output: string, progress: Progress): Promise<RunRecord> {
+export async function run(given: Config, output: string, progress: Progress): Promise<RunRecord> {
   const warnings: string[] = [];
   const telling = recording(progress, warnings);
-  const opened = await openModelFolder(config.model);
+  const opened = await openModelFolder(given.model);
+  const config = settled(given, opened);
   const analysis = prunableBlocks(opened);
   const machine = await openMachine(config, telling);
   const calibration = await openDataset(opened, config, 'calibration', telling, config.calibrationRows);
@@ -178,7 +181,7 @@ export async function run(config: Config, output: string, progress: Progress): P
   }
   recovery?.finish();
 
-  const dense = await predictStep(work, opened.folder.modelFile, opened.sha256, evaluation);
+  const dense = await answerStep(work, opened.folder.modelFile, opened.sha256, evaluation);
   const members: Member[] = [];
   for (const target of config.speedups) {
     const { turns, shots } = family.get(target)!;
@@ -187,13 +190,13 @@ export async function run(config: Config, output: string, progress: Progress): P
     members.push({
       target,
       ...shot,
-      classified: await predictStep(work, pruned.file, pruned.sha256, evaluation),
+      answers: await answerStep(work, pruned.file, pruned.sha256, evaluation),
       folder: `${target}x`,
       evaluations: shots.reduce((sum, { found }) => sum + found.evaluations, 0),
       turns: shots.length,
     });
   }
-  const record = recordOf(work, profile, rounds, dense, members, warnings);
+  const record = recordOf(work, profile, rounds, evaluation, dense, members, warnings);
   for (const { pruned, folder } of members) publish(pruned, opened.folder.companions, output, folder);
   await writeRecord(join(output, 'run.json'), record);
   return record;

@@ -12,6 +12,8 @@ export type LabelNames = readonly string[];
 /** What we read of `config.json`; whatever is absent or not of the expected type is undefined. */
 export interface ModelConfig {
   readonly modelType?: string;
+  /** The classes that the model can be loaded as: `BertForSequenceClassification`. */
+  readonly architectures?: readonly string[];
   /** `id2label`, when its ids are 0, 1, … without a gap. */
   readonly labels?: LabelNames;
   readonly vocabularySize?: number;
@@ -126,6 +128,9 @@ function parseConfig(file: string): ModelConfig {
   const maxPositions = count('max_position_embeddings', 'n_positions', 'max_seq_len');
   return {
     ...(typeof config.model_type === 'string' && { modelType: config.model_type }),
+    ...(Array.isArray(config.architectures) && {
+      architectures: config.architectures.filter((one) => typeof one === 'string'),
+    }),
     ...(labels && { labels }),
     ...(vocabularySize !== undefined && { vocabularySize }),
     ...(padTokenId !== undefined && { padTokenId }),

@@ -4,10 +4,11 @@
  */
 import { type Random, random } from '../tensor/random.ts';
 import { bootstrap } from '../tensor/statistics.ts';
+import type { MeasureName } from './measures.ts';
 import { confusion, type MetricName, metrics } from './metrics.ts';
 
 export interface Score {
-  readonly name: MetricName;
+  readonly name: MeasureName;
   readonly value: number;
   /** The 95 % interval: percentiles of a bootstrap over the rows. */
   readonly low: number;

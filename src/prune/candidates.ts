@@ -16,7 +16,11 @@ import type { Assignment } from './spdy.ts';
 
 export interface Candidates extends AsyncDisposable {
   /** Runs the model with the levels of `assignment`. */
-  run(assignment: Assignment, feeds: Readonly<Record<string, Tensor>>, output: string): Promise<Tensor>;
+  run(
+    assignment: Assignment,
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs: readonly string[],
+  ): Promise<Record<string, Tensor>>;
 }
 
 /** How many bytes of sliced weights are kept between candidates. */
@@ -25,14 +29,17 @@ const CACHE_BYTES = 512 * 2 ** 20;
 /**
  * Opens the session of all candidates.
  * @param databases in the order of `analysis.blocks`
+ * @param append adds nodes behind the model's outputs, that of a loss as a rule
  */
 export async function openCandidates(
   model: Model,
   analysis: Analysis,
   databases: readonly BlockLevels[],
   options: SessionOptions,
+  append?: (model: Model) => void,
 ): Promise<Candidates> {
   const parametric = parametrise(model, analysis);
+  append?.(parametric.model);
   const session = await openSession(encodeModel(parametric.model), options);
   const cache = new Map<string, Record<string, Tensor>>();
   let cached = 0;
@@ -70,10 +77,9 @@ export async function openCandidates(
   }
 
   return {
-    async run(assignment, feeds, output) {
+    run(assignment, feeds, outputs) {
       const weights = assignment.map((level, b) => weightsOf(b, level));
-      const found = await session.run(Object.assign({}, feeds, ...weights), [output]);
-      return found[output];
+      return session.run(Object.assign({}, feeds, ...weights), outputs);
     },
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };

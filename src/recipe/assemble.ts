@@ -2,43 +2,56 @@
  * The record of a run, put together from what its steps found.
  * @module
  */
-import type { Classified } from '../evaluate/classification.ts';
-import { compareToDense, score } from '../evaluate/score.ts';
-import type { LatencyTable } from '../prune/latency.ts';
+import { predictedSpeedup } from '../prune/latency.ts';
 import { type RunRecord, SCHEMA, type TargetRecord } from '../record.ts';
-import { judge, type Round, summarise } from '../runtime/compare.ts';
+import { judge, type Round, roundsIn, summarise } from '../runtime/compare.ts';
 import { usesTf32 } from '../runtime/hardware.ts';
 import { median, medianInterval } from '../tensor/statistics.ts';
 import { version } from '../version.ts';
 import { type Member, nameInRounds } from './family.ts';
 import { parametersOf } from './job.ts';
+import type { Profile } from './profile.ts';
+import { recordedShape } from './regimes.ts';
 import { DENSE, type Work } from './steps.ts';
+import { taskOf } from './tasks/registry.ts';
+import type { Dataset } from './tasks/task.ts';
 
+/**
+ * @param evaluation the rows that `dense`, and the members' answers, are about
+ * @param dense what the task found of the dense model
+ */
 export function recordOf(
   { opened, analysis, machine, config, stages }: Work,
-  profile: LatencyTable,
+  profile: Profile,
   rounds: readonly Round[],
-  dense: Classified,
+  evaluation: Dataset,
+  dense: unknown,
   members: readonly Member[],
   warnings: readonly string[],
   now: Date = new Date(),
 ): RunRecord {
   const { hardware, conditions } = machine;
   const tf32 = usesTf32(hardware.provider);
-  const options = { classes: dense.classes, seed: config.search.seed };
+  const mixed = profile.regimes.length > 1 ? profile.regimes : [];
+  const task = taskOf(config);
+  const scoring = { metric: config.metric, seed: config.search.seed };
 
   const targets = members.map((member): TargetRecord => {
-    const { pruned, found, classified } = member;
+    const { pruned, found, answers } = member;
     const name = nameInRounds(pruned);
     const own = rounds.filter(({ medianMs }) => name in medianMs);
     const speedup = summarise(rounds, DENSE, name);
-    const change = compareToDense(
-      dense.predictions,
-      classified.predictions,
-      dense.labels,
-      config.metric,
-      options,
-    );
+    const kept = member.levels.map((level) => level.kept);
+    const regimes = mixed.map(({ regime, table }) => {
+      const { median, low, high } = summarise(roundsIn(own, regime.name), DENSE, name);
+      return {
+        name: regime.name,
+        speedup: { median, low, high },
+        predicted: predictedSpeedup(table, analysis.blocks, kept),
+        latencyMs: estimate(roundsIn(own, regime.name).map(({ medianMs }) => medianMs[name])),
+      };
+    });
+    const change = task.compare(dense, answers, evaluation, scoring);
     return {
       target: member.target,
       speedup: { median: speedup.median, low: speedup.low, high: speedup.high },
@@ -48,13 +61,14 @@ export function recordOf(
       predicted: member.predicted,
       status: judge(member.target, speedup),
       metric: {
-        ...score(classified.predictions, dense.labels, config.metric, options),
+        ...task.score(answers, evaluation, scoring),
         delta: change.delta,
         deltaLow: change.low,
         deltaHigh: change.high,
         pValue: change.pValue,
       },
       latencyMs: estimate(own.map(({ medianMs }) => medianMs[name])),
+      ...(regimes.length > 0 && { regimes }),
       parameters: pruned.parameters,
       bytes: pruned.bytes,
       file: `${member.folder}/model.onnx`,
@@ -98,17 +112,31 @@ export function recordOf(
       bytes: opened.bytes,
       parameters: parametersOf(opened.model),
     },
-    shape: config.shape,
+    shape: recordedShape(config.shape),
     dense: {
       bytes: opened.bytes,
       parameters: parametersOf(opened.model),
       latencyMs: estimate(rounds.map(({ medianMs }) => medianMs[DENSE])),
-      metric: score(dense.predictions, dense.labels, config.metric, options),
+      ...(mixed.length > 0 && {
+        regimes: mixed.map(({ regime: { name } }) => ({
+          name,
+          latencyMs: estimate(roundsIn(rounds, name).map(({ medianMs }) => medianMs[DENSE])),
+        })),
+      }),
+      metric: task.score(dense, evaluation, scoring),
     },
     targets,
     latencyTable: profile.entries,
     fixedMs: profile.fixedMs,
     modelMs: profile.modelMs,
+    ...(mixed.length > 0 && {
+      regimes: mixed.map(({ regime: { name }, table: { entries, fixedMs, modelMs } }) => ({
+        name,
+        latencyTable: entries,
+        fixedMs,
+        modelMs,
+      })),
+    }),
     refused: analysis.refused.map(({ at, reason }) => ({ at, reason })),
     seconds: stages.seconds,
     reused: stages.reused,

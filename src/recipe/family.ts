@@ -14,7 +14,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { type Classified, evaluateClassification } from '../evaluate/classification.ts';
 import type { Model } from '../onnx/model.ts';
 import { saveModel } from '../onnx/save.ts';
 import type { BlockLevels, Level } from '../prune/database.ts';
@@ -22,8 +21,11 @@ import type { Assignment } from '../prune/spdy.ts';
 import { measureRounds, type Round } from '../runtime/compare.ts';
 import { openSession } from '../runtime/session.ts';
 import { type Ground, refitted } from './ground.ts';
-import { type Dataset, parametersOf, sha256Of, timingFeeds } from './job.ts';
+import { parametersOf, sha256Of } from './job.ts';
+import { timedRegimes } from './regimes.ts';
 import { DENSE, type Found, type Work } from './steps.ts';
+import { taskOf } from './tasks/registry.ts';
+import type { Dataset } from './tasks/task.ts';
 import type { TrainingFacts } from './training.ts';
 import { checkedCut } from './verify.ts';
 
@@ -46,7 +48,8 @@ export interface Member {
   readonly pruned: Pruned;
   readonly found: Found;
   readonly predicted: number;
-  readonly classified: Classified;
+  /** What the task found on the evaluation rows. */
+  readonly answers: unknown;
   /** Its folder in the output. */
   readonly folder: string;
   /** The level of each block. */
@@ -111,7 +114,7 @@ export function nameInRounds({ sha256 }: Pruned): string {
   return sha256.slice(0, 12);
 }
 
-/** Rounds of fresh processes: the dense model and `models`, each once a round. */
+/** Rounds of fresh processes: the dense model and `models`, each once a round and regime. */
 export function measureStep(
   { opened, machine, config, stages, progress }: Work,
   models: readonly Pruned[],
@@ -119,10 +122,11 @@ export function measureStep(
   occasion: string,
 ): Promise<Round[]> {
   const distinct = [...new Map(models.map((model) => [nameInRounds(model), model])).values()];
+  const regimes = timedRegimes(opened, config);
   const key = [
     machine.hardware.fingerprint,
     machine.session,
-    config.shape,
+    regimes.map(({ shape }) => shape),
     opened.sha256,
     distinct.map(nameInRounds),
     rounds,
@@ -135,34 +139,36 @@ export function measureStep(
         ...distinct.map((model) => ({ name: nameInRounds(model), file: model.file })),
       ],
       rounds,
-      { ...machine.session, feeds: timingFeeds(opened, config), ...PACE, progress },
+      { ...machine.session, regimes, ...PACE, progress },
     ),
   );
 }
 
-/** The predictions of a model file on a data set. */
-export async function predictStep(
-  { opened, machine, stages, progress }: Pick<Work, 'opened' | 'machine' | 'stages' | 'progress'>,
+/** What the task finds of a model file on a data set. */
+export function answerStep(
+  {
+    opened,
+    machine,
+    config,
+    stages,
+    progress,
+  }: Pick<Work, 'opened' | 'machine' | 'config' | 'stages' | 'progress'>,
   file: string,
   sha256: string,
   data: Dataset,
-): Promise<Classified> {
-  const stored = await stages.json(
+): Promise<unknown> {
+  return stages.json(
     'predictions',
-    [sha256, data.sha256, machine.session.provider],
+    [config.task, sha256, data.sha256, machine.session.provider],
     async () => {
       await using session = await openSession(file, machine.session);
-      const classes = opened.folder.config?.labels?.length;
-      const found = await evaluateClassification(session, data.batches, { classes, progress });
-      return { logits: [...found.logits], predictions: [...found.predictions], classes: found.classes };
+      return await taskOf(config).answer(session, data, {
+        model: opened,
+        session: machine.session,
+        progress,
+      });
     },
   );
-  return {
-    predictions: Int32Array.from(stored.predictions),
-    logits: Float32Array.from(stored.logits),
-    labels: data.labels,
-    classes: stored.classes,
-  };
 }
 
 /**

@@ -4,8 +4,8 @@
  */
 import type { BlockLevels } from '../prune/database.ts';
 import type { Ground } from './ground.ts';
-import type { Dataset } from './job.ts';
 import { databaseStep, type Objective, openObjective, type Work } from './steps.ts';
+import type { Dataset } from './tasks/task.ts';
 
 export interface Field {
   readonly ground: Ground;

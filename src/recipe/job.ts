@@ -6,12 +6,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Config } from '../config.ts';
-import { type Batch, batches, usableLength } from '../data/batch.ts';
-import { meaningOf } from '../data/feeds.ts';
 import { type ModelFolder, openFolder } from '../data/folder.ts';
-import { readRows } from '../data/rows.ts';
-import { syntheticFeeds } from '../data/synthetic.ts';
-import { checkTokens, type EncodedRow, encodeRows, openTokenizer } from '../data/tokenizer.ts';
+import { type SyntheticShape, syntheticFeeds } from '../data/synthetic.ts';
 import { InputError } from '../errors.ts';
 import { openModel } from '../onnx/load.ts';
 import type { Model, ValueInfo } from '../onnx/model.ts';
@@ -25,9 +21,9 @@ import type { Provider, SessionOptions } from '../runtime/session.ts';
 import { type Analysis, analyse } from '../structure/analyse.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { type ImageSize, imagesIn } from './sizes.ts';
-
-/** A batch holds at most so many tokens: wide enough for full speed, small enough for memory. */
-const BATCH_TOKENS = 2048;
+import { taskOf } from './tasks/registry.ts';
+import type { Dataset, TaskConfig } from './tasks/task.ts';
+import { embeddingRows } from './tasks/text.ts';
 
 /** The vocabulary that made-up inputs draw from where neither configuration nor graph tells the model's. */
 const FALLBACK_VOCABULARY = 100;
@@ -109,7 +105,7 @@ export async function openMachine(
   return { hardware, conditions, session: { provider, ...(threads > 0 ? { threads } : {}) } };
 }
 
-/** One batch at the shape that speed is promised for; images of the size that the graph takes. */
+/** One made-up batch of a shape; images of the size that the graph takes. */
 export function timingFeeds(
   { inputs, vocabulary, model }: OpenedModel,
   { shape, search }: { readonly shape: TimingShape; readonly search: { readonly seed: number } },
@@ -118,28 +114,19 @@ export function timingFeeds(
   return syntheticFeeds(inputs, { ...rest, ...(image && { image }) }, { vocabulary, seed: search.seed });
 }
 
-export type TimingShape = Config['shape'] & { readonly past?: number; readonly image?: ImageSize };
-
-export interface Dataset {
-  readonly rows: readonly EncodedRow[];
-  readonly batches: readonly Batch[];
-  readonly labels: Int32Array;
-  readonly padId: number;
-  /** A digest of everything that the batches hold. */
-  readonly sha256: string;
-}
+export type TimingShape = Omit<SyntheticShape, 'image'> & { readonly image?: ImageSize };
 
 /** The data files of a configuration. */
 export type DataName = 'calibration' | 'training' | 'validation' | 'evaluation';
 
 /**
- * Reads, tokenizes and batches a data file.
+ * Reads a data file as the task does, into batches.
  * @param limit the first so many rows; all when left out
  * @throws InputError for a missing or unsuitable file, row, label or tokenizer
  */
 export async function openDataset(
   opened: OpenedModel,
-  config: Config,
+  config: TaskConfig,
   which: DataName,
   progress: Progress,
   limit?: number,
@@ -148,59 +135,11 @@ export async function openDataset(
   const file = config.data[which] ?? (which === 'training' ? config.data.calibration : undefined);
   if (file === undefined) {
     throw new InputError(
-      `config: data.${which} names no file, expected labelled rows. Set it in ziplm.yml or with --data-${which}.`,
+      `config: data.${which} names no file, expected rows for ${config.task}. Set it in ziplm.yml or with --data-${which}.`,
     );
   }
-  const { folder, inputs } = opened;
-  const { text, pair, label } = config.data;
-  const columns = { text, label, ...(pair === undefined ? {} : { pair }) };
-  const read = await readRows(
-    file,
-    { ...columns, ...(limit === undefined ? {} : { limit }) },
-    folder.config?.labels,
-  );
-  const tokenizer = await openTokenizer(folder.folder);
-  const length = usableLength(config.maxLength ?? Number.POSITIVE_INFINITY, {
-    config: folder.config,
-    tokenizer,
-    inputs,
-  });
-  const longest = Number.isFinite(length) ? length : config.shape.sequence;
-  const rows = encodeRows(read, tokenizer, longest, progress);
-  checkTokens(rows, embeddingRows(opened.model) ?? folder.config?.vocabularySize ?? Number.POSITIVE_INFINITY);
-  return datasetOf(rows, inputs, tokenizer.padId);
-}
-
-/** Rows as a data set, batched for a model with these inputs. */
-export function datasetOf(rows: readonly EncodedRow[], inputs: readonly ValueInfo[], padId: number): Dataset {
-  return {
-    rows,
-    batches: batches(rows, { inputs, padId, batchTokens: BATCH_TOKENS }),
-    labels: Int32Array.from(rows, (row) => row.label),
-    padId,
-    sha256: createHash('sha256').update(JSON.stringify(rows)).digest('hex'),
-  };
-}
-
-const laysOut: ReadonlySet<string> = new Set([
-  'Identity',
-  'Cast',
-  'Reshape',
-  'Flatten',
-  'Squeeze',
-  'Unsqueeze',
-]);
-
-/** Rows of the table that the token ids index: the first Gather of a stored matrix by them, however they are laid out. */
-function embeddingRows({ graph }: Model): number | undefined {
-  const ids = new Set(graph.inputs.map(({ name }) => name).filter((name) => meaningOf(name) === 'ids'));
-  for (const { opType, inputs, outputs } of graph.nodes) {
-    if (laysOut.has(opType) && ids.has(inputs[0])) ids.add(outputs[0]);
-    if (opType !== 'Gather' || !ids.has(inputs[1])) continue;
-    const table = graph.initializers.get(inputs[0]);
-    if (table?.shape.length === 2) return table.shape[0];
-  }
-  return undefined;
+  const reading = { model: opened, config, progress, ...(limit !== undefined && { limit }) };
+  return await taskOf(config).read(file, reading);
 }
 
 /** Size of the tensors that lie in other files. */

@@ -1,12 +1,12 @@
-import type { Config } from '../config.ts';
-import type { Batch } from '../data/batch.ts';
-import { klDivergence } from '../evaluate/losses.ts';
+import { cloneModel } from '../onnx/edit.ts';
+import { encodeModel } from '../onnx/encode.ts';
+import type { Model } from '../onnx/model.ts';
 import type { Progress } from '../progress.ts';
 import { openCandidates, transpose } from '../prune/candidates.ts';
 import { type BlockLevels, buildLevels, openLevels } from '../prune/database.ts';
 import { calibrate } from '../prune/hessian.ts';
 import { openKernels } from '../prune/kernels.ts';
-import { type LatencyTable, latencyTable, timeAt } from '../prune/latency.ts';
+import { type LatencyTable, timeAt } from '../prune/latency.ts';
 import { lossPriors, sampleCount } from '../prune/sensitivity.ts';
 import { type Assignment, type Candidate, search } from '../prune/spdy.ts';
 import { openSession } from '../runtime/session.ts';
@@ -15,35 +15,23 @@ import type { Block } from '../structure/block.ts';
 import { random } from '../tensor/random.ts';
 import { tensor } from '../tensor/tensor.ts';
 import type { Ground } from './ground.ts';
-import { type Dataset, type Machine, type OpenedModel, timingFeeds } from './job.ts';
+import type { Machine, OpenedModel } from './job.ts';
 import type { Stages } from './stages.ts';
+import { taskOf } from './tasks/registry.ts';
+import type { Criterion, Dataset, Feeds, TaskBatch, TaskConfig } from './tasks/task.ts';
 
 /** What all steps share. */
 export interface Work {
   readonly opened: OpenedModel;
   readonly analysis: Analysis;
   readonly machine: Machine;
-  readonly config: Config;
+  readonly config: TaskConfig;
   readonly stages: Stages;
   readonly progress: Progress;
 }
 
 /** The name of the dense model in rounds. */
 export const DENSE = 'dense';
-/** Times every block at every level, and the whole dense model. */
-export function profileStep({
-  opened,
-  analysis,
-  machine,
-  config,
-  stages,
-  progress,
-}: Work): Promise<LatencyTable> {
-  const key = [machine.hardware.fingerprint, machine.session, opened.sha256, config.shape];
-  return stages.json('profile', key, () =>
-    latencyTable(opened.model, analysis, timingFeeds(opened, config), { ...machine.session, progress }),
-  );
-}
 
 /** Moments of so many bytes are gathered in one pass over the calibration rows. */
 const MOMENT_BYTES = 512 * 2 ** 20;
@@ -99,7 +87,7 @@ export async function databaseStep(
   return analysis.blocks.map(({ id }) => openLevels(folders.get(id)!));
 }
 
-function maskOf({ shape, mask }: Batch) {
+function maskOf({ shape, mask }: TaskBatch) {
   return tensor('float32', [...shape], Float32Array.from(mask));
 }
 
@@ -117,7 +105,7 @@ function* chunked<T>(items: readonly T[], sizeOf: (item: T) => number, limit: nu
   if (chunk.length > 0) yield chunk;
 }
 
-/** The calibration loss of candidates: KL(dense model ‖ candidate) of the classes, a row's mean. */
+/** The calibration loss of candidates, by the task's criterion. */
 export interface Objective extends AsyncDisposable {
   /** @returns +∞ as soon as the loss is certain to exceed `bound` */
   loss(assignment: Assignment, bound?: number): Promise<number>;
@@ -130,34 +118,35 @@ export interface Objective extends AsyncDisposable {
  * @param rows the calibration rows that candidates are judged by
  */
 export async function openObjective(
-  { opened, machine, stages, progress }: Work,
+  { opened, machine, config, stages, progress }: Work,
   { model, analysis, left }: Ground,
   databases: readonly BlockLevels[],
   rows: Dataset,
   key: unknown,
 ): Promise<Objective> {
-  const output = opened.model.graph.outputs[0].name;
-  const candidates = await openCandidates(model, analysis, databases, machine.session);
+  const criterion = taskOf(config).criterion(opened, rows);
+  const append = criterion.append && ((parametric: Model) => criterion.append!(parametric));
+  const candidates = await openCandidates(model, analysis, databases, machine.session, append);
   const widest = databases.map(() => 0);
-  const run = async (assignment: Assignment, { feeds }: Batch) => {
-    const { data, shape } = await candidates.run(assignment, feeds, output);
-    return { logits: data as Float32Array, classes: shape[1] };
-  };
-  const teacher =
-    left === undefined
-      ? await answersOf(rows, async (batch) => (await run(widest, batch)).logits)
-      : await denseAnswers(opened, machine, rows, output);
-  const count = rows.labels.length;
+  const run = (assignment: Assignment, batch: TaskBatch) =>
+    candidates.run(assignment, { ...batch.feeds, ...criterion.feeds?.(batch) }, criterion.fetches);
+  const dense = !criterion.againstDense
+    ? []
+    : left === undefined
+      ? await answersOf(rows, (batch) => run(widest, batch))
+      : await denseAnswers(opened, machine, rows, criterion);
+  // Weights are the rows' alone, so that a bound is known before the first loss is.
+  let total: number | undefined;
   const loss = async (assignment: Assignment, bound = Number.POSITIVE_INFINITY) => {
-    let sum = 0;
+    let [sum, weight] = [0, 0];
     for (const [i, batch] of rows.batches.entries()) {
-      const { logits, classes } = await run(assignment, batch);
-      const size = batch.rows.length * classes; // without filler rows
-      sum +=
-        klDivergence(teacher[i].subarray(0, size), logits.subarray(0, size), classes) * batch.rows.length;
-      if (sum > bound * count) return Number.POSITIVE_INFINITY;
+      const part = criterion.loss(await run(assignment, batch), batch, dense[i] ?? {});
+      sum += part.sum;
+      weight += part.weight;
+      if (total !== undefined && sum > bound * total) return Number.POSITIVE_INFINITY;
     }
-    return sum / count;
+    total = weight;
+    return sum / weight;
   };
   const levels = databases.map((database) => database.levels);
   const measured = await stages.json('sensitivity', [key, rows.sha256], async () => {
@@ -174,25 +163,27 @@ export async function openObjective(
   };
 }
 
-/** The dense model's logits, when candidates begin at what is left of it. */
+/** What the dense model gives, when candidates begin at what is left of it. */
 async function denseAnswers(
-  { folder }: OpenedModel,
+  { folder, model }: OpenedModel,
   machine: Machine,
   rows: Dataset,
-  output: string,
-): Promise<Float32Array[]> {
-  await using session = await openSession(folder.modelFile, machine.session);
-  return await answersOf(rows, async ({ feeds }) => {
-    const found = await session.run(feeds, [output]);
-    return found[output].data as Float32Array;
-  });
+  { append, feeds, fetches }: Criterion,
+): Promise<Feeds[]> {
+  const extended = append && cloneModel(model);
+  if (extended) append(extended);
+  await using session = await openSession(
+    extended ? encodeModel(extended) : folder.modelFile,
+    machine.session,
+  );
+  return await answersOf(rows, (batch) => session.run({ ...batch.feeds, ...feeds?.(batch) }, fetches));
 }
 
 async function answersOf(
   { batches }: Dataset,
-  answer: (batch: Batch) => Promise<Float32Array>,
-): Promise<Float32Array[]> {
-  const answers: Float32Array[] = [];
+  answer: (batch: TaskBatch) => Promise<Feeds>,
+): Promise<Feeds[]> {
+  const answers: Feeds[] = [];
   for (const batch of batches) answers.push(await answer(batch));
   return answers;
 }

@@ -7,12 +7,12 @@ import { dirname, join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import { openFolder } from '../data/folder.ts';
 import { InputError } from '../errors.ts';
-import { evaluateClassification } from '../evaluate/classification.ts';
-import { type Score, score } from '../evaluate/score.ts';
+import type { Score } from '../evaluate/score.ts';
 import { nearest } from '../nearest.ts';
 import { saveModel } from '../onnx/save.ts';
 import type { Progress } from '../progress.ts';
 import type { LatencyTable } from '../prune/latency.ts';
+import type { RunRecord } from '../record.ts';
 import { type Comparison, compareModels } from '../runtime/compare.ts';
 import type { Hardware } from '../runtime/hardware.ts';
 import { openSession } from '../runtime/session.ts';
@@ -21,16 +21,11 @@ import type { Block, Refusal } from '../structure/block.ts';
 import { type CacheForm, cutCaches } from '../structure/caches.ts';
 import { draw, type Lane } from '../structure/explain.ts';
 import { claim } from './claim.ts';
-import {
-  openDataset,
-  openMachine,
-  openModelFolder,
-  openValidModel,
-  prunableBlocks,
-  timingFeeds,
-} from './job.ts';
+import { openDataset, openMachine, openModelFolder, openValidModel, prunableBlocks } from './job.ts';
+import { profileStep } from './profile.ts';
+import { type RegimeShape, recordedShape, timedRegimes } from './regimes.ts';
 import { openStages } from './stages.ts';
-import { profileStep } from './steps.ts';
+import { settled, taskOf } from './tasks/registry.ts';
 import { checkedCut, feedsToCheck } from './verify.ts';
 
 /**
@@ -130,7 +125,7 @@ export async function cutModel(
   return { ...report, caches };
 }
 
-/** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape. */
+/** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape or regimes. */
 export async function compare(
   dense: string,
   others: readonly string[],
@@ -144,7 +139,7 @@ export async function compare(
   const { session } = await openMachine(config, progress);
   return compareModels(files, {
     ...session,
-    feeds: timingFeeds(opened, config),
+    regimes: timedRegimes(opened, config),
     rounds: config.rounds,
     progress,
   });
@@ -153,44 +148,54 @@ export async function compare(
 /** The task's metric on the evaluation rows, with its interval. */
 export async function evaluate(
   path: string,
-  config: Config,
+  given: Config,
   progress: Progress,
 ): Promise<{ readonly metric: Score; readonly rows: number }> {
   const opened = await openModelFolder(path);
+  const config = settled(given, opened);
+  const task = taskOf(config);
   const data = await openDataset(opened, config, 'evaluation', progress);
   const { session: options } = await openMachine(config, progress);
   await using session = await openSession(opened.folder.modelFile, options);
-  const classes = opened.folder.config?.labels?.length;
-  const found = await evaluateClassification(session, data.batches, { classes, progress });
-  const seed = config.search.seed;
-  const metric = score(found.predictions, found.labels, config.metric, { classes: found.classes, seed });
-  return { metric, rows: data.labels.length };
+  const answers = await task.answer(session, data, { model: opened, session: options, progress });
+  const metric = task.score(answers, data, { metric: config.metric, seed: config.search.seed });
+  return { metric, rows: data.count };
 }
 
-/** The hardware's fingerprint and the latency table. */
+/** The latency table of one regime, or of their mix. */
+interface Table {
+  readonly latencyTable: LatencyTable['entries'];
+  readonly fixedMs: number;
+  readonly modelMs: number;
+}
+
+/** The hardware's fingerprint and the latency table; of a mix of regimes, each one's table too. */
 export async function profile(
   config: Config,
   output: string,
   progress: Progress,
-): Promise<{
-  readonly hardware: Hardware;
-  readonly provider: string;
-  readonly shape: Config['shape'];
-  readonly latencyTable: LatencyTable['entries'];
-  readonly fixedMs: number;
-  readonly modelMs: number;
-}> {
+): Promise<
+  Table & {
+    readonly hardware: Hardware;
+    readonly provider: string;
+    readonly shape: RunRecord['shape'];
+    readonly regimes?: readonly (RegimeShape & Table)[];
+  }
+> {
   const opened = await openModelFolder(config.model);
   const analysis = prunableBlocks(opened);
   const machine = await openMachine(config, progress);
   using _claim = claim(output);
   const stages = openStages(join(output, '.work'), progress);
-  const { entries, ...whole } = await profileStep({ opened, analysis, machine, config, stages, progress });
+  const profile = await profileStep({ opened, analysis, machine, config, stages, progress });
+  const told = ({ entries, fixedMs, modelMs }: LatencyTable) => ({ latencyTable: entries, fixedMs, modelMs });
   return {
     hardware: machine.hardware,
     provider: machine.session.provider,
-    shape: config.shape,
-    latencyTable: entries,
-    ...whole,
+    shape: recordedShape(config.shape),
+    ...told(profile),
+    ...(profile.regimes.length > 1 && {
+      regimes: profile.regimes.map(({ regime, table }) => ({ ...regime, ...told(table) })),
+    }),
   };
 }

@@ -46,7 +46,7 @@ describe.each(['bert-optimum', 'bert-ort-fused', 'gpt2-optimum', 'llama-gqa-opti
         const assignment = analysis.blocks.map((_, b) => (b + phase) % 3);
         const { weights } = solution(analysis, databases, assignment);
         const [want] = await run(replaceConsumers(model, analysis, weights), [feeds]);
-        const logits = await candidates.run(assignment, feeds, 'logits');
+        const { logits } = await candidates.run(assignment, feeds, ['logits']);
         expect(difference({ logits: want.logits }, { logits })).toBeLessThanOrEqual(1e-4);
       }
     });
