@@ -40,7 +40,6 @@ search: {steps: 10}
 `);
   expect(config).toEqual({
     model: join(folder, 'models/sentiment'),
-    task: 'text-classification',
     data: {
       calibration: join(folder, 'data/train.jsonl'),
       evaluation: '/abs/test.jsonl',
@@ -53,7 +52,6 @@ search: {steps: 10}
     provider: 'auto',
     threads: 0,
     method: 'one-shot',
-    metric: 'accuracy',
     maxDrop: 0.01,
     calibrationRows: 64,
     damping: 0.01,
