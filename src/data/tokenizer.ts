@@ -12,6 +12,7 @@ import { InputError } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import { isObject, readJsonObject } from './folder.ts';
 import type { Row } from './rows.ts';
+import { openPieces, type Piece, type PieceOptions, type Pieces } from './spans/pieces.ts';
 
 /** One text (or pair) as the model reads it, special tokens included, unpadded. */
 export interface Encoding {
@@ -36,6 +37,18 @@ export interface Tokenizer {
    * @throws InputError when `maxLength` does not even hold the special tokens.
    */
   encode(text: string, pair: string | undefined, maxLength: number): Encoding;
+  /**
+   * The tokens of a text without special ones, all of them, each with where its letters stand in it.
+   * @throws InputError where that cannot be told
+   */
+  locate(text: string): readonly Piece[];
+  /** Puts the special tokens around ids: those of one text, or of a pair. */
+  wrap(A: readonly number[], B?: readonly number[]): Wrapped;
+}
+
+export interface Wrapped extends Encoding {
+  /** Where the first id of A, and that of B, has come to stand. */
+  readonly starts: readonly [A: number, B: number];
 }
 
 /** What the post-processor puts around the texts: special ids, and places for text A and B. */
@@ -72,8 +85,23 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
   const lowers = partsOf(definition.normalizer, 'normalizers').some(
     (part) => part.type === 'Lowercase' || (part.type === 'BertNormalizer' && part.lowercase !== false),
   );
-  const idsOf = (text: string) =>
-    tokenizer.encode(lowers ? text.replaceAll('Σ', 'σ') : text, { add_special_tokens: false }).ids;
+  const lowered = (text: string) => (lowers ? text.replaceAll('Σ', 'σ') : text);
+  const idsOf = (text: string) => tokenizer.encode(lowered(text), { add_special_tokens: false }).ids;
+  const pieces = openPieces(tokenizer, pieceOptions(definition, config, lowered));
+  const wrap = (A: readonly number[], B?: readonly number[]): Wrapped => {
+    const ids: number[] = [];
+    const typeIds: number[] = [];
+    const starts: [number, number] = [0, 0];
+    for (const part of B === undefined ? single : double) {
+      const these = 'id' in part ? [part.id] : part.text === 'A' ? A : B!;
+      if ('text' in part) starts[part.text === 'A' ? 0 : 1] = ids.length;
+      for (const id of these) {
+        ids.push(id);
+        typeIds.push(part.typeId);
+      }
+    }
+    return { ids, typeIds, starts };
+  };
   return {
     padId: padIdOf(tokenizer, definition, config),
     maxLength:
@@ -87,17 +115,50 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
         );
       }
       const [A, B] = truncateLongestFirst(idsOf(text), pair === undefined ? [] : idsOf(pair), room);
-      const ids: number[] = [];
-      const typeIds: number[] = [];
-      for (const part of template) {
-        const these = 'id' in part ? [part.id] : part.text === 'A' ? A : B;
-        for (const id of these) {
-          ids.push(id);
-          typeIds.push(part.typeId);
-        }
-      }
+      const { ids, typeIds } = wrap(A, pair === undefined ? undefined : B);
       return { ids, typeIds };
     },
+    locate: (text) => located(text, pieces, idsOf(text), file),
+    wrap,
+  };
+}
+
+/** @throws InputError where the pieces found in a text are not the library's tokens */
+function located(text: string, pieces: Pieces, ids: readonly number[], file: string): readonly Piece[] {
+  let found: readonly Piece[] = [];
+  let why = 'other tokens were found';
+  try {
+    found = pieces.locate(text);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    why = error.message;
+  }
+  if (found.length === ids.length && found.every(({ id }, at) => id === ids[at])) return found;
+  throw new InputError(
+    `tokenizer: where the tokens of "${text.slice(0, 40)}…" stand cannot be told by ${file}: ${why}. Save the model's fast tokenizer again, or leave the row out.`,
+  );
+}
+
+/** What `openPieces` needs beside the library's own parts. */
+function pieceOptions(
+  definition: Record<string, unknown>,
+  config: Record<string, unknown>,
+  lowered: (text: string) => string,
+): PieceOptions {
+  const model = isObject(definition.model) ? definition.model : {};
+  const text = (value: unknown) => (typeof value === 'string' ? value : '');
+  // The two that the library takes from tokenizer_config.json.
+  const joined = (whole: string) => whole.trim().split(/\s+/).join(' ');
+  const bared = (whole: string) => whole.toLowerCase().replace(/\p{M}/gu, '');
+  return {
+    first: [
+      lowered,
+      ...(config.remove_space === true ? [joined] : []),
+      ...(config.do_lowercase_and_remove_accent === true ? [bared] : []),
+    ],
+    byteLevel: partsOf(definition.pre_tokenizer, 'pretokenizers').some((part) => part.type === 'ByteLevel'),
+    continuing: text(model.continuing_subword_prefix),
+    continued: text(model.continuing_subword_suffix),
   };
 }
 
