@@ -65,6 +65,33 @@ const metricAgainstDense = z
   })
   .refine((m) => ordered(m.low, m.value, m.high) && ordered(m.deltaLow, m.delta, m.deltaHigh), INTERVAL);
 
+/** How a request runs the model: of a mix, how often in this way (only the proportion counts). */
+const regimeShape = {
+  batch: count.min(1),
+  sequence: count.min(1),
+  /** Tokens that an encoder has read. */
+  source: count.min(1).optional(),
+  weight: positive,
+};
+const regimeName = z.enum(['prompt', 'decode']);
+
+/** The input shape that speed is promised for: one, or the regimes of a decoder. */
+const shape = z
+  .strictObject({
+    batch: count.min(1).optional(),
+    sequence: count.min(1).optional(),
+    source: count.min(1).optional(),
+    /** A prompt, read into an empty cache. */
+    prompt: z.strictObject(regimeShape).optional(),
+    /** A step against a cache of `past` tokens. */
+    decode: z.strictObject({ ...regimeShape, past: count.min(1) }).optional(),
+  })
+  .refine(
+    ({ batch, sequence, prompt, decode }) =>
+      (batch !== undefined && sequence !== undefined) !== (prompt !== undefined || decode !== undefined),
+    { error: 'either a batch and a sequence, or the regimes prompt and decode' },
+  );
+
 const keptBlock = z
   .strictObject({
     id: text.min(1),
@@ -122,7 +149,12 @@ const target = z
     predicted: positive,
     status: z.enum(['met', 'missed', 'inconclusive']),
     metric: metricAgainstDense,
+    /** Of a mix the time of a request: the sum of the regimes' latencies by weight. */
     latencyMs: median,
+    /** Of a mix: what was promised and measured in each regime. */
+    regimes: list(
+      z.strictObject({ name: regimeName, speedup: median, predicted: positive, latencyMs: median }),
+    ).optional(),
     parameters: count,
     bytes: count,
     /** The model, relative to the output folder. */
@@ -150,6 +182,16 @@ const target = z
 const latencyRow = z
   .strictObject({ kept: count, medianMs: nonNegative, low: nonNegative, high: nonNegative })
   .refine((r) => ordered(r.low, r.medianMs, r.high), INTERVAL);
+
+/** Blocks of equal signature share an entry; rows by falling width. */
+const latencyTable = list(
+  z.strictObject({
+    signature: text,
+    kind: z.enum(['attention', 'mlp']),
+    blocks: list(text),
+    rows: list(latencyRow),
+  }),
+);
 
 /** One that the run could use; all but the name is told by NVIDIA's alone, as it was when the run began. */
 const gpu = z.strictObject({
@@ -211,28 +253,24 @@ const runRecord = z.strictObject({
     /** Weights of the matrices that blocks own. */
     prunableParameters: count.optional(),
   }),
-  /** The input shape that speed is promised for. */
-  shape: z.strictObject({ batch: count.min(1), sequence: count.min(1) }),
+  shape,
   dense: z.strictObject({
     bytes: count,
     parameters: count,
     latencyMs: median,
+    regimes: list(z.strictObject({ name: regimeName, latencyMs: median })).optional(),
     metric,
     operators: operators.optional(),
   }),
   targets: list(target),
-  /** Blocks of equal signature share an entry; rows by falling width. */
-  latencyTable: list(
-    z.strictObject({
-      signature: text,
-      kind: z.enum(['attention', 'mlp']),
-      blocks: list(text),
-      rows: list(latencyRow),
-    }),
-  ),
+  latencyTable,
   /** What no block accounts for, and the whole dense model, both when the table was measured. */
   fixedMs: nonNegative,
   modelMs: nonNegative,
+  /** Of a mix: the tables whose sum by weight `latencyTable` is. */
+  regimes: list(
+    z.strictObject({ name: regimeName, latencyTable, fixedMs: nonNegative, modelMs: nonNegative }),
+  ).optional(),
   refused: list(z.strictObject({ at: text, reason: text })),
   /** Stage → seconds; a reused stage keeps the seconds of this run, near zero. */
   seconds: z.record(text, nonNegative),

@@ -122,6 +122,40 @@ function scaled(entry: LatencyEntry, by: number): LatencyEntry {
   return { ...entry, rows };
 }
 
+/**
+ * The table of a mix: every time is the sum of the regimes' times by their weights, which is the time of a request.
+ * Intervals are sums too, so that they hold whatever the regimes' errors have in common.
+ * @param parts tables of one model, at least one
+ */
+export function mixTables(
+  parts: readonly { readonly weight: number; readonly table: LatencyTable }[],
+): LatencyTable {
+  const [{ table: first }] = parts;
+  const sum = (of: (table: LatencyTable) => number) =>
+    parts.reduce((total, { weight, table }) => total + weight * of(table), 0);
+  return {
+    entries: first.entries.map((entry, e) => ({
+      ...entry,
+      rows: entry.rows.map(({ kept }, r) => {
+        const row = (table: LatencyTable) => {
+          const { signature, rows } = table.entries[e];
+          if (signature !== entry.signature || rows[r].kept !== kept)
+            throw new Error(`latency: the tables of ${entry.signature} at ${kept} are of different models`);
+          return rows[r];
+        };
+        return {
+          kept,
+          medianMs: sum((table) => row(table).medianMs),
+          low: sum((table) => row(table).low),
+          high: sum((table) => row(table).high),
+        };
+      }),
+    })),
+    modelMs: sum(({ modelMs }) => modelMs),
+    fixedMs: sum(({ fixedMs }) => fixedMs),
+  };
+}
+
 /** What the table promises when each block keeps so many structures. */
 export function predictedSpeedup(
   { entries, modelMs, fixedMs }: LatencyTable,

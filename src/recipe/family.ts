@@ -13,13 +13,14 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Model } from '../onnx/model.ts';
 import { saveModel } from '../onnx/save.ts';
 import type { BlockLevels, Level } from '../prune/database.ts';
 import type { Assignment } from '../prune/spdy.ts';
 import { measureRounds, type Round } from '../runtime/compare.ts';
 import { openSession } from '../runtime/session.ts';
+import { copyCompanions, type KeptBlock } from './configuration.ts';
 import { type Ground, refitted } from './ground.ts';
 import { parametersOf, sha256Of } from './job.ts';
 import { timedRegimes } from './regimes.ts';
@@ -172,17 +173,24 @@ export function answerStep(
 }
 
 /**
- * Puts a finished model folder into the output: the pruned model with all that the dense folder had. The folder
- * appears whole or not at all.
+ * Puts a finished model folder into the output: the pruned model with all that the dense folder had, its configuration
+ * rewritten for what was cut. The folder appears whole or not at all.
+ * @param blocks with what stays of each; none where nothing was cut
  */
-export function publish(pruned: Pruned, companions: readonly string[], output: string, name: string): void {
+export function publish(
+  pruned: Pruned,
+  companions: readonly string[],
+  output: string,
+  name: string,
+  blocks: readonly KeptBlock[] = [],
+): void {
   const draft = join(output, '.work', `${name}.partial`);
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { recursive: true });
   for (const file of readdirSync(pruned.folder)) {
     if (file !== FACTS) copyFileSync(join(pruned.folder, file), join(draft, file));
   }
-  for (const file of companions) copyFileSync(file, join(draft, basename(file)));
+  copyCompanions(companions, draft, { name: MODEL, blocks });
   const target = join(output, name);
   const old = join(output, '.work', `${name}.old.partial`);
   rmSync(old, { recursive: true, force: true });

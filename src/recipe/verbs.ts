@@ -2,14 +2,12 @@
  * The verbs beside `run`: each opens what it needs, does one thing, and returns what the command line prints.
  * @module
  */
-import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { openFolder } from '../data/folder.ts';
 import { InputError } from '../errors.ts';
 import type { Score } from '../evaluate/score.ts';
 import { nearest } from '../nearest.ts';
-import { saveModel } from '../onnx/save.ts';
 import type { Progress } from '../progress.ts';
 import type { LatencyTable } from '../prune/latency.ts';
 import type { RunRecord } from '../record.ts';
@@ -18,7 +16,6 @@ import type { Hardware } from '../runtime/hardware.ts';
 import { openSession } from '../runtime/session.ts';
 import { type Analysis, analyse } from '../structure/analyse.ts';
 import type { Block, Refusal } from '../structure/block.ts';
-import { type CacheForm, cutCaches } from '../structure/caches.ts';
 import { draw, type Lane } from '../structure/explain.ts';
 import { claim } from './claim.ts';
 import { openDataset, openMachine, openModelFolder, openValidModel, prunableBlocks } from './job.ts';
@@ -26,7 +23,6 @@ import { profileStep } from './profile.ts';
 import { type RegimeShape, recordedShape, timedRegimes } from './regimes.ts';
 import { openStages } from './stages.ts';
 import { settled, taskOf } from './tasks/registry.ts';
-import { checkedCut, feedsToCheck } from './verify.ts';
 
 /**
  * What can be removed, in forward order, and what is refused and why.
@@ -51,7 +47,7 @@ export interface Inspection {
 }
 
 /** @throws InputError when the model has no such block */
-function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
+export function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
   const block = blocks.find((known) => known.id === id);
   if (block) return block;
   const ids = blocks.map((known) => known.id);
@@ -60,69 +56,6 @@ function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
     `${verb}: the model has no block "${id}", expected one of ${ids.join(', ') || 'none'}. ` +
       (meant ? `Did you mean ${meant}?` : 'Name blocks as `ziplm inspect` lists them.'),
   );
-}
-
-/** An input or output that a cut made smaller: its axis of heads had `from` slices and has `to`. */
-export interface Resized {
-  readonly name: string;
-  readonly axis: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-export interface CutReport {
-  readonly file: string;
-  readonly maxAbsDiff: number;
-  readonly removed: Readonly<Record<string, number>>;
-  /** Only with compact caches: what whoever drives the model must know. */
-  readonly caches?: readonly Resized[];
-}
-
-/**
- * Removes the named structures as they are, checks the result against the masked model, and writes it.
- * @param removal block id → indices along the consuming matrix; all of them remove the module
- * @param cache whether inputs and outputs that count heads keep all of them (`keep`), or only those that stay (`compact`)
- */
-export async function cutModel(
-  path: string,
-  removal: Readonly<Record<string, readonly number[]>>,
-  outputFile: string,
-  cache: CacheForm = 'keep',
-): Promise<CutReport> {
-  const opened = await openModelFolder(path);
-  const analysis = prunableBlocks(opened);
-  for (const [id, indices] of Object.entries(removal)) {
-    const block = blockOf('cut', analysis, id);
-    const wrong = indices.find(
-      (index, at) => !(index >= 0 && index < block.structures) || indices.indexOf(index) < at,
-    );
-    if (wrong !== undefined) {
-      throw new InputError(
-        `cut: ${id} holds ${block.structures} structures, expected distinct indices 0 to ${block.structures - 1}, got ${wrong}` +
-          `${indices.filter((index) => index === wrong).length > 1 ? ' twice' : ''}. Correct the file given to --remove.`,
-      );
-    }
-  }
-  const folder = dirname(resolve(outputFile));
-  if (!existsSync(folder)) {
-    throw new InputError(
-      `cut: --output ${outputFile}: there is no folder ${folder}. Make it, or choose another place.`,
-    );
-  }
-  const feeds = await feedsToCheck(opened);
-  const wanted = new Map(Object.entries(removal).filter(([, indices]) => indices.length > 0));
-  const { model, maxAbsDiff } = await checkedCut(opened.model, analysis, wanted, feeds, {}, { cache });
-  await saveModel(model, outputFile);
-  const removed = Object.fromEntries(Object.entries(removal).map(([id, indices]) => [id, indices.length]));
-  const report = { file: outputFile, maxAbsDiff, removed };
-  if (cache === 'keep') return report;
-  const caches = cutCaches(analysis, wanted).map(({ name, axis, of, kept }) => ({
-    name,
-    axis,
-    from: of,
-    to: kept.length,
-  }));
-  return { ...report, caches };
 }
 
 /** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape or regimes. */

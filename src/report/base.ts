@@ -4,6 +4,7 @@
  */
 import type { MedianInterval, RunRecord, TargetRecord } from '../record.ts';
 import { bytes, interval, metricInterval, metricValue, milliseconds, ratio, times } from './format.ts';
+import { shapeText } from './regimes.ts';
 
 /** Whether two records' latencies and speedups may stand side by side: equal hardware, and the same promise. */
 export function isComparable(a: RunRecord, b: RunRecord): boolean {
@@ -12,8 +13,7 @@ export function isComparable(a: RunRecord, b: RunRecord): boolean {
     a.hardware.fingerprint === b.hardware.fingerprint &&
     a.provider === b.provider &&
     a.threads === b.threads &&
-    a.shape.batch === b.shape.batch &&
-    a.shape.sequence === b.shape.sequence &&
+    shapeText(a.shape) === shapeText(b.shape) &&
     a.dense.metric.name === b.dense.metric.name
   );
 }

@@ -25,6 +25,7 @@ import {
 } from './format.ts';
 import { lossCurves } from './loss-chart.ts';
 import { mergeRecords } from './merge.ts';
+import { gains } from './regimes.ts';
 import {
   type Facts,
   fileFacts,
@@ -105,6 +106,7 @@ function chapter(record: RunRecord, id: string): string {
     ...record.warnings.map((warning) => `<p class="note">${html(warning, MAX_SENTENCE)}</p>`),
     targets.length > 0 ? accuracyCard(record, id) : '',
     card('Results', results(record)),
+    regimesCard(record),
     targets.length > 0 ? promiseCard(record, id) : '',
     targets.some((t) => t.blocks.length > 0)
       ? card(
@@ -260,6 +262,15 @@ function results(record: RunRecord): string {
     ],
     'Results: every target against the dense model',
   );
+}
+
+function regimesCard(record: RunRecord): string {
+  const [header, ...rows] = gains(record);
+  if (header === undefined) return '';
+  const caption =
+    'Depth is whole modules; width is the share of heads and neurons that went from the modules that stay.';
+  const table = grid(header, rows, 'What each regime gained, and what went for it');
+  return card('What each regime gained', `${table}<p class="caption">${caption}</p>`);
 }
 
 function measurements(record: RunRecord): string {

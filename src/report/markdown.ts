@@ -19,6 +19,7 @@ import {
   times,
 } from './format.ts';
 import { mergeRecords } from './merge.ts';
+import { gains } from './regimes.ts';
 import {
   type Facts,
   fileFacts,
@@ -50,6 +51,7 @@ export interface Section {
     | 'chart'
     | 'setting'
     | 'notes'
+    | 'regimes'
     | 'widths'
     | 'training'
     | 'hardware'
@@ -95,6 +97,7 @@ export function sections(record: RunRecord, modelCell: ModelCell = () => undefin
     ['chart', record.targets.length > 0 ? accuracyChart(record.targets, record) : ''],
     ['setting', setting(record, markdown)],
     ...notes(record).map((note) => ['notes', `> ${STATUS_MARK.inconclusive} ${note}`] as const),
+    ['regimes', gainsTable(record)],
     ['widths', folded('Kept heads and neurons', widthTable(record))],
     ['training', foldedList('Training after each cut', trainingLines(record))],
     ['hardware', foldedFacts(hardwareFacts(record, markdown, markdownCode))],
@@ -179,6 +182,16 @@ function accuracyChart(targets: readonly TargetRecord[], record: RunRecord): str
 /** As mermaid's grammar has numbers: no exponent, an ASCII sign. */
 const number = (value: number): string =>
   value.toFixed(Math.abs(value) >= 1e15 ? 0 : 3).replace(/^-(0\.0+)$/, '$1');
+
+/** What each regime of a decoder gained, and what went for it. */
+function gainsTable(record: RunRecord): string {
+  const rows = gains(record);
+  if (rows.length === 0) return '';
+  return markdownTable(
+    rows.map((row) => [...row]),
+    { align: rows[0].map((_, column) => (column === 0 ? 'r' : 'l')) },
+  );
+}
 
 function widthTable(record: RunRecord): string {
   const { targets, rows } = widths(record);

@@ -22,6 +22,7 @@ import {
   times,
   withinNoise,
 } from './format.ts';
+import { shapeText } from './regimes.ts';
 
 /** How a format shows a string from outside. Every such string in this file passes through one. */
 export type Escape = (outside: string) => string;
@@ -106,7 +107,7 @@ export function setting(record: RunRecord, safe: Escape): string {
   return (
     `${machine}, ${h.cores} ${h.cores === 1 ? 'core' : 'cores'} · ${safe(record.provider)}` +
     `${record.threads > 0 ? `, ${record.threads} ${record.threads === 1 ? 'thread' : 'threads'}` : ''}` +
-    ` · batch ${shape.batch} × ${shape.sequence} tokens`
+    ` · ${shapeText(shape)}`
   );
 }
 
@@ -199,7 +200,8 @@ export function methodFacts(record: RunRecord, code: Escape): Facts {
         'Can be pruned',
         `${blocks} blocks${model.prunableParameters === undefined ? '' : ` with ${quantity(model.prunableParameters)} parameters`}; ${record.refused.length === 1 ? '1 place' : `${record.refused.length} places`} refused`,
       ],
-      ['Shape', `batch ${shape.batch} × ${shape.sequence} tokens`],
+      ['Shape', shapeText(shape)],
+      ...(shape.prompt && shape.decode ? [['A mix', MIX] as const] : []),
       [
         'Speedup',
         'dense time over pruned time of the written files, each timed alone in fresh processes' +
@@ -214,6 +216,9 @@ export function methodFacts(record: RunRecord, code: Escape): Facts {
     ],
   };
 }
+
+const MIX =
+  "a latency is the time of a request: each regime's, by how often a request runs it; a speedup is the dense model's over the pruned one's";
 
 /** What backs each target's numbers: a header and a row per target, all cells ready to show. */
 export function proofs(record: RunRecord): readonly (readonly string[])[] {

@@ -18,6 +18,7 @@ import {
   times,
 } from './format.ts';
 import { mergeRecords } from './merge.ts';
+import { gains } from './regimes.ts';
 import { headline, notes, overview, parametersOf, ratioInterval, setting, trainingLines } from './story.ts';
 
 /** One record, or several merged, as text that ends with a line break. */
@@ -34,6 +35,7 @@ function one(record: RunRecord): string {
     [said.verdict, said.detail],
     table(results(record)),
     notes(record).map((note) => `* ${note}`),
+    gains(record).length === 0 ? [] : table(gains(record)),
     keptLines(record),
     bullets('Trained', trainingLines(record)),
     bullets('Warnings', record.warnings),
