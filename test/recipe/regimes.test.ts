@@ -43,9 +43,15 @@ test.each(['llama-gqa-optimum', 'gpt2-optimum', 't5-optimum-merged'])(
   '%s: a step is fed a cache, a prompt an empty one',
   async (name) => {
     const opened = await openModelFolder(fixture(name).path);
-    const shape = shapeOf({ 'shape-prompt-sequence': '6', 'shape-prompt-batch': '3', 'shape-decode-past': '11' });
+    const shape = shapeOf({
+      'shape-prompt-sequence': '6',
+      'shape-prompt-batch': '3',
+      'shape-decode-past': '11',
+    });
     const [prompt, decode] = timedRegimes(opened, { shape, search });
-    const cache = Object.keys(prompt.feeds).find((input) => /past_key_values\.0\.(decoder\.)?key/.test(input))!;
+    const cache = Object.keys(prompt.feeds).find((input) =>
+      /past_key_values\.0\.(decoder\.)?key/.test(input),
+    )!;
     expect([prompt, decode].map(({ feeds }) => feeds[cache].shape[2])).toEqual([0, 11]);
     expect([prompt, decode].map(({ feeds }) => feeds.input_ids.shape)).toEqual([
       [3, 6],
