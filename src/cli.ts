@@ -176,15 +176,15 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
     'cut <model>',
     'remove the named structures as they are, and write the smaller model',
     async ([model], flags) => {
-      const file = String(flags.output);
+      const output = String(flags.output);
       const removal = readRemoval(String(flags.remove));
       const { cutModel } = await import('./ziplm.ts');
-      const result = await cutModel(model, removal, file, flags.cache as 'keep' | 'compact');
+      const result = await cutModel(model, removal, output, flags.cache as 'keep' | 'compact');
       return { json: result, text: cutText(result) };
     },
   )
     .requiredOption('--remove <file>', 'JSON: {"attention.0": [0, 3], "mlp.0": [1, 5]}')
-    .requiredOption('--output <file>', 'the .onnx file to write')
+    .requiredOption('--output <path>', 'the .onnx file to write, or a folder/ for all that goes with it')
     .addOption(
       new Option(
         '--cache <form>',
@@ -193,7 +193,13 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
         .choices(['keep', 'compact'])
         .default('keep'),
     )
-    .addHelpText('after', examples('ziplm cut model.onnx --remove remove.json --output smaller.onnx'));
+    .addHelpText(
+      'after',
+      examples(
+        'ziplm cut model.onnx --remove remove.json --output smaller.onnx',
+        'ziplm cut model/ --remove remove.json --output smaller/',
+      ),
+    );
 
   withFlags(
     verb(

@@ -218,10 +218,12 @@ const lengthOf = (text: string): number => [...text].length;
 export function cutText({
   file,
   maxAbsDiff,
+  configuration,
   caches,
 }: {
   readonly file: string;
   readonly maxAbsDiff: number;
+  readonly configuration?: string;
   readonly caches?: readonly {
     readonly name: string;
     readonly axis: number;
@@ -229,7 +231,9 @@ export function cutText({
     readonly to: number;
   }[];
 }): string {
-  const wrote = `Wrote ${plain(file)}, which differs from the masked model by ${maxAbsDiff.toExponential(1)} at most.`;
+  const wrote =
+    `Wrote ${plain(file)}, which differs from the masked model by ${maxAbsDiff.toExponential(1)} at most.` +
+    (configuration === undefined ? '' : ` ${plain(configuration)} tells what is left of each block.`);
   if (caches === undefined || caches.length === 0) return wrote;
   const rows = caches.map(({ name, axis, from, to }) => [
     plain(name),
@@ -240,7 +244,7 @@ export function cutText({
   return [
     wrote,
     '',
-    'Caches are compact: these inputs and outputs have other shapes now.',
+    'Caches are compact: these inputs and outputs have other shapes now. transformers.js reads them off the file; Optimum makes all caches from config.json, of one size.',
     table(['name', 'axis', 'before', 'now'], rows),
   ].join('\n');
 }

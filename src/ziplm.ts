@@ -12,6 +12,7 @@ import type { Candidate } from './prune/spdy.ts';
 import { recordOf } from './recipe/assemble.ts';
 import { claim } from './recipe/claim.ts';
 import { bestTurn, closedLoop, type Shot, type Turn, tighterGoal, verdict } from './recipe/closed-loop.ts';
+import { keptBlocks } from './recipe/configuration.ts';
 import {
   answerStep,
   type Member,
@@ -32,8 +33,9 @@ import { settled } from './recipe/tasks/registry.ts';
 import { type RunRecord, writeRecord } from './record.ts';
 import { type Round, summarise } from './runtime/compare.ts';
 
+export { cutModel } from './recipe/cut.ts';
 export { trainModel } from './recipe/fine-tune.ts';
-export { compare, cutModel, evaluate, inspect, profile } from './recipe/verbs.ts';
+export { compare, evaluate, inspect, profile } from './recipe/verbs.ts';
 
 /** Rounds in the loop, after each cut: fewer than for the verdict, which pools them all. */
 const LOOP_ROUNDS = 3;
@@ -197,7 +199,10 @@ export async function run(given: Config, output: string, progress: Progress): Pr
     });
   }
   const record = recordOf(work, profile, rounds, evaluation, dense, members, warnings);
-  for (const { pruned, folder } of members) publish(pruned, opened.folder.companions, output, folder);
+  for (const { pruned, folder, levels } of members) {
+    const kept = levels.map(({ structures }) => structures);
+    publish(pruned, opened.folder.companions, output, folder, keptBlocks(analysis.blocks, kept));
+  }
   await writeRecord(join(output, 'run.json'), record);
   return record;
 }
