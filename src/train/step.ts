@@ -8,6 +8,8 @@
  *
  * A run does as many steps as it is fed batches for; only at its ends do weights and moments cross between JavaScript and the
  * runtime. Batches may differ in shape: each feed is the batches' tensors end to end, with where each begins and its shape.
+ *
+ * A graph for one step a run does without the Loop, at whose end the state would be copied once more.
  * @module
  */
 import { type GraphBuilder, graphBuilder } from '../onnx/build.ts';
@@ -34,11 +36,13 @@ export interface StepPlan {
   readonly schedule: Schedule;
   /** Batches of a step. */
   readonly accumulate: number;
+  /** Whether a run does any number of steps, or just one. */
+  readonly loop: boolean;
 }
 
 /** Names of the step graph's inputs and outputs. */
 export const port = {
-  /** int64 []: steps to do. */
+  /** int64 []: steps to do; of a graph with a Loop only. */
   count: 'count',
   /** int64 []: steps done before; an output too, as `next(done)`. */
   done: 'done',
@@ -60,13 +64,40 @@ export const stateOf = (name: string) => [port.weight(name), port.first(name), p
 export function stepModel(plan: StepPlan): Model {
   const { learned, opsets } = plan;
   const g = graphBuilder('steps');
-  const count = g.input(port.count, 'int64', []);
-  const carried = [
-    { name: port.done, type: 'int64' as const, shape: [] as number[] },
+  const carried: Carried[] = [
+    { name: port.done, type: 'int64', shape: [] },
     ...learned.flatMap(({ name, shape }) =>
-      stateOf(name).map((state) => ({ name: state, type: 'float32' as const, shape })),
+      stateOf(name).map((state): Carried => ({ name: state, type: 'float32', shape })),
     ),
   ];
+  const { state, reports, info } = (plan.loop ? manySteps : oneStep)(g, plan, carried);
+  carried.forEach(({ name, type, shape }, i) => {
+    g.output(port.next(name), state[i], type, shape);
+  });
+  for (const [name, value] of reports) g.output(port.report(name), value, 'float32', ['steps']);
+  const domains = Object.fromEntries([...opsets].filter(([domain]) => domain !== ''));
+  const model = g.model({ opset: opsets.get('') ?? 1, domains });
+  described(model.graph, info);
+  return model;
+}
+
+/** A part of the state, as it is declared. */
+interface Carried {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+}
+
+/** The state after a run, in the order of what was carried, and each report [steps]. */
+interface Ran {
+  readonly state: readonly string[];
+  readonly reports: ReadonlyMap<string, string>;
+  /** Values of this very graph whose shapes are worth declaring. */
+  readonly info: readonly ValueInfo[];
+}
+
+function manySteps(g: GraphBuilder, plan: StepPlan, carried: readonly Carried[]): Ran {
+  const count = g.input(port.count, 'int64', []);
   const initial = carried.map(({ name, type, shape }) => g.input(name, type, shape));
   const feeds = plan.graph.inputs.map((info) => declareFeed(g, info));
 
@@ -75,10 +106,10 @@ export function stepModel(plan: StepPlan): Model {
   const go = body.input('go', 'bool', []);
   const state = carried.map(({ name, type, shape }) => body.input(name, type, shape));
   const done = stepNodes(body, plan, feeds, iteration, state);
-  const names = carried.map(({ name }) => name);
   body.output('goes_on', go, 'bool', []);
   done.state.forEach((value, i) => {
-    body.output(port.next(names[i]), value, carried[i].type, carried[i].shape);
+    const { name, type, shape } = carried[i];
+    body.output(port.next(name), value, type, shape);
   });
   for (const [name, value] of done.reports) body.output(port.report(name), value, 'float32', []);
   const results = g.ops(
@@ -87,14 +118,21 @@ export function stepModel(plan: StepPlan): Model {
     { body: described(body.graph(), done.info) },
     carried.length + done.reports.size,
   );
-  carried.forEach(({ name, type, shape }, i) => {
-    g.output(port.next(name), results[i], type, shape);
-  });
-  [...done.reports.keys()].forEach((name, i) => {
-    g.output(port.report(name), results[carried.length + i], 'float32', ['steps']);
-  });
-  const domains = Object.fromEntries([...opsets].filter(([domain]) => domain !== ''));
-  return g.model({ opset: opsets.get('') ?? 1, domains });
+  return {
+    state: results.slice(0, carried.length),
+    reports: new Map([...done.reports.keys()].map((name, i) => [name, results[carried.length + i]])),
+    info: [],
+  };
+}
+
+function oneStep(g: GraphBuilder, plan: StepPlan, carried: readonly Carried[]): Ran {
+  const state = carried.map(({ name, type, shape }) => g.input(name, type, shape));
+  const feeds = plan.graph.inputs.map((info) => declareFeed(g, info));
+  const done = stepNodes(g, plan, feeds, g.scalar('int64', 0), state);
+  const listed = [...done.reports].map(
+    ([name, value]) => [name, g.op('Reshape', [value, g.ints(1)])] as const,
+  );
+  return { state: done.state, reports: new Map(listed), info: done.info };
 }
 
 interface Feed extends ValueInfo {
@@ -114,7 +152,7 @@ function declareFeed(g: GraphBuilder, info: ValueInfo): Feed {
   };
 }
 
-/** What a body knows of the shapes of its batches, which a Reshape by a computed shape does not tell. */
+/** What a graph knows of the shapes of its batches, which a Reshape by a computed shape does not tell. */
 function described(graph: Graph, info: readonly ValueInfo[]): Graph {
   for (const one of info) graph.valueInfo.set(one.name, one);
   return graph;

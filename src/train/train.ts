@@ -38,14 +38,7 @@ import { inputsOf, type Losses, logitsShape, nextTokens } from './losses.ts';
 import { type Plan, planTraining } from './plan.ts';
 import type { Schedule } from './schedule.ts';
 import { openTeacher, type Targets } from './teacher.ts';
-import {
-  openTrainer,
-  type StepReport,
-  sessionOptions,
-  type Trainer,
-  type TrainingBatch,
-  withWeights,
-} from './trainer.ts';
+import { openTrainer, type StepReport, sessionOptions, type TrainingBatch, withWeights } from './trainer.ts';
 
 export interface Training extends SessionOptions {
   /** What is trained: float32; the dense model, or one that was cut from the teacher (its values keep the teacher's names). */
@@ -82,7 +75,7 @@ export interface Training extends SessionOptions {
   readonly evaluateEvery?: number;
   /** Stop after so many evaluations in a row without a better one; never when left out. */
   readonly patience?: number;
-  /** Steps of one run of the graph, after which weights and moments cross between runtime and JavaScript; chosen by their size. */
+  /** The most steps of one run of the graph; chosen by the state's size when left out. */
   readonly stepsPerRun?: number;
 }
 
@@ -93,19 +86,6 @@ export interface Trained {
   readonly curve: readonly StepReport[];
   readonly evaluations: readonly Evaluation[];
   readonly stopped: 'finished' | 'plateau';
-}
-
-/**
- * On the CPU, crossing costs a copy: of 270 MB it is a twentieth of a step of MiniLM, and carrying the state from step to step inside
- * a run takes that much more memory. A small state is carried, since its steps are short; so is any on a device, where
- * crossing is what takes the time.
- */
-const LARGE_STATE_BYTES = 2 ** 27;
-const [FEW_STEPS, MANY_STEPS] = [1, 8];
-
-function defaultSteps(provider: SessionOptions['provider'], trainer: Trainer): number {
-  const bytes = Object.values(trainer.state().tensors).reduce((sum, { data }) => sum + data.byteLength, 0);
-  return (provider ?? 'cpu') === 'cpu' && bytes > LARGE_STATE_BYTES ? FEW_STEPS : MANY_STEPS;
 }
 
 /**
@@ -153,13 +133,12 @@ export async function train(training: Training, progress: Progress): Promise<Tra
   };
 
   let done = trainer.state().step;
-  const stepsPerRun = training.stepsPerRun ?? defaultSteps(training.provider, trainer);
   const isLeft = () => done < plan.steps && !isPlateau();
   await using teacher = distils && isLeft() ? await teacherOf(training, states, progress) : undefined;
   const task = progress.task('training', plan.steps);
   task.advance(done);
   while (isLeft()) {
-    const next = nextStop(training, plan, done, stepsPerRun);
+    const next = nextStop(training, plan, done, trainer.stepsPerRun);
     const group: TrainingBatch[] = [];
     for (let at = done * accumulate; at < next * accumulate; at++) {
       const batch = plan.batch(at);

@@ -7,7 +7,7 @@
  * const smaller = trainer.model();
  * ```
  *
- * The state lives in JavaScript between runs and in the runtime within one: give `step` several steps' batches at a time. On the CPU a
+ * The state lives in JavaScript between runs and in the runtime within one: give `step` as many steps' batches at a time as it takes. On the CPU a
  * step is a function of its state and its batches, bit for bit, however many steps a run does (with as many threads).
  * On CUDA, ONNX Runtime multiplies float32 matrices in TF32 on GPUs that have it (ten bits of mantissa, relative error about
  * 10⁻³): enough for training, whose master weights, moments and sums stay in float32, so that no loss scaling is
@@ -21,7 +21,15 @@ import { encodeModel } from '../onnx/encode.ts';
 import type { Model } from '../onnx/model.ts';
 import { storedTensor } from '../onnx/stored.ts';
 import { openSession, type SessionOptions } from '../runtime/session.ts';
-import { type ArrayOf, arrayOf, type DataType, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
+import {
+  type ArrayOf,
+  arrayOf,
+  type DataType,
+  sizeOf,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../tensor/tensor.ts';
 import type { AdamW } from './adamw.ts';
 import { commonStates, type HiddenState } from './hidden.ts';
 import { feed, type Losses, logitsOf, withLoss } from './losses.ts';
@@ -41,7 +49,23 @@ export interface TrainerOptions extends SessionOptions {
   readonly accumulate: number;
   /** The initializers to train; those that `learnedWeights` finds when left out. */
   readonly parameters?: readonly string[];
+  /** The most steps of one run, after which the state crosses between runtime and JavaScript; chosen by its size when left out. */
+  readonly stepsPerRun?: number;
 }
+
+/**
+ * On the CPU nothing is copied where a run is one step, and a Loop copies the state at its end, which for the 270 MB of
+ * MiniLM is a twentieth of a step, and holds it once more. A small state goes through a Loop, since its steps are short; so does any on a
+ * device, where crossing is what takes the time.
+ */
+const LARGE_STATE_BYTES = 2 ** 27;
+const [ONE_STEP, MANY_STEPS] = [1, 8];
+
+/**
+ * The threads of an operator take its work in blocks that get smaller towards its end, so that none waits long for another: a twentieth of a
+ * step on two processors that others use as well.
+ */
+const SMALL_BLOCKS = { 'session.dynamic_block_base': '4' };
 
 /** Defaults: the method's loss weights for text classification, and the optimiser's that all libraries have. */
 export const defaultLosses: Losses = { task: 0, logit: 0.5, token: 0.5, temperature: 2, relative: true };
@@ -84,8 +108,11 @@ export interface Trainer extends AsyncDisposable {
   readonly hidden: readonly HiddenState[];
   /** The initializers that are trained. */
   readonly parameters: readonly string[];
+  /** How many steps one run should do: 1 where the graph takes no more. */
+  readonly stepsPerRun: number;
   /**
    * Does `batches.length / accumulate` optimiser steps in one run.
+   * @throws RangeError when that is no whole number, or more than one where `stepsPerRun` is 1
    * @throws InputError when a loss or a gradient is no finite number; the state is then as it was before
    */
   step(batches: readonly TrainingBatch[]): Promise<StepReport[]>;
@@ -104,7 +131,7 @@ export interface Trainer extends AsyncDisposable {
  *   compare
  */
 export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
-  const { losses, optimiser, schedule, accumulate, hidden = [], ...session } = options;
+  const { losses, optimiser, schedule, accumulate, hidden = [], stepsPerRun: asked, ...session } = options;
   checkOpset(options.student);
   const student = prepared(options.student);
   const wanted = options.parameters ?? learnedWeights(student);
@@ -120,6 +147,10 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
   if (learned.length === 0) {
     throw new InputError('train: the loss depends on no weight of the model. Check which outputs it has.');
   }
+  const stateBytes = learned.reduce((sum, { shape }) => sum + 12 * sizeOf(shape), 0);
+  const isLarge = (session.provider ?? 'cpu') === 'cpu' && stateBytes > LARGE_STATE_BYTES;
+  const stepsPerRun = asked ?? (isLarge ? ONE_STEP : MANY_STEPS);
+  const loop = stepsPerRun > 1;
   const graph = stepModel({
     graph: model.graph,
     opsets: model.opsets,
@@ -128,8 +159,14 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
     optimiser,
     schedule,
     accumulate,
+    loop,
   });
-  const run = await openSession(encodeModel(graph), { memoryPattern: false, ...sessionOptions(session) });
+  const { extra, ...rest } = sessionOptions(session);
+  const run = await openSession(encodeModel(graph), {
+    memoryPattern: false,
+    ...rest,
+    extra: { ...SMALL_BLOCKS, ...extra },
+  });
 
   const feeds = model.graph.inputs.map(({ name, type }) => ({ name, type: type as DataType }));
   const initialOf = (name: string) => student.graph.initializers.get(name)!.tensor();
@@ -148,16 +185,19 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
   const trainer: Trainer = {
     hidden: states,
     parameters: learned.map(({ initializer }) => initializer),
+    stepsPerRun,
     async step(batches) {
       const count = batches.length / accumulate;
-      if (!Number.isInteger(count) || count === 0) {
-        throw new RangeError(`train: ${batches.length} batches are no steps of ${accumulate}`);
+      if (!Number.isInteger(count) || count === 0 || (!loop && count > 1)) {
+        throw new RangeError(
+          `train: ${batches.length} batches are not ${loop ? 'steps' : 'one step'} of ${accumulate}`,
+        );
       }
       const flat = batches.map(flatten);
       const found = await run.run({
         ...tensors,
         ...Object.assign({}, ...feeds.map(({ name, type }) => stacked(name, type, flat))),
-        [port.count]: tensor('int64', [], BigInt64Array.of(BigInt(count))),
+        ...(loop && { [port.count]: tensor('int64', [], BigInt64Array.of(BigInt(count))) }),
         [port.done]: tensor('int64', [], BigInt64Array.of(BigInt(step))),
       });
       const reports = reportsOf(found, [...loss.parts.keys()], step, count);
