@@ -31,17 +31,23 @@ export interface Tokenizer {
   readonly padId: number;
   /** The longest input that the tokenizer declares; Infinity where it declares none. */
   readonly maxLength: number;
+  /** The id that stands for a masked token; none where the tokenizer has no such token. */
+  readonly maskId: number | undefined;
   /**
    * Encodes with special tokens, truncated on the right to `maxLength` ids: of a pair, the longer text gives way
    * first (`longest_first`).
    * @throws InputError when `maxLength` does not even hold the special tokens.
    */
   encode(text: string, pair: string | undefined, maxLength: number): Encoding;
+  /** The ids of a text without special ones, all of them. */
+  ids(text: string): readonly number[];
   /**
    * The tokens of a text without special ones, all of them, each with where its letters stand in it.
    * @throws InputError where that cannot be told
    */
   locate(text: string): readonly Piece[];
+  /** The ids of each word of a sentence that is divided already, without special ones. */
+  words(words: readonly string[]): readonly (readonly number[])[];
   /** Puts the special tokens around ids: those of one text, or of a pair. */
   wrap(A: readonly number[], B?: readonly number[]): Wrapped;
 }
@@ -87,7 +93,9 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
   );
   const lowered = (text: string) => (lowers ? text.replaceAll('Σ', 'σ') : text);
   const idsOf = (text: string) => tokenizer.encode(lowered(text), { add_special_tokens: false }).ids;
-  const pieces = openPieces(tokenizer, pieceOptions(definition, config, lowered));
+  const options = pieceOptions(definition, config, lowered);
+  const { byteLevel } = options;
+  const pieces = openPieces(tokenizer, options);
   const wrap = (A: readonly number[], B?: readonly number[]): Wrapped => {
     const ids: number[] = [];
     const typeIds: number[] = [];
@@ -104,6 +112,7 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
   };
   return {
     padId: padIdOf(tokenizer, definition, config),
+    maskId: namedId(tokenizer, config.mask_token),
     maxLength:
       typeof config.model_max_length === 'number' ? config.model_max_length : Number.POSITIVE_INFINITY,
     encode(text, pair, maxLength) {
@@ -118,7 +127,10 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
       const { ids, typeIds } = wrap(A, pair === undefined ? undefined : B);
       return { ids, typeIds };
     },
+    ids: idsOf,
     locate: (text) => located(text, pieces, idsOf(text), file),
+    // To byte-level tokens, a word without a space before it is the rest of another.
+    words: (words) => words.map((word) => idsOf(byteLevel && !/^\s/.test(word) ? ` ${word}` : word)),
     wrap,
   };
 }
@@ -206,10 +218,14 @@ function padIdOf(
   definition: Record<string, unknown>,
   config: Record<string, unknown>,
 ): number {
-  const named = isObject(config.pad_token) ? config.pad_token.content : config.pad_token;
-  const byName = typeof named === 'string' ? tokenizer.token_to_id(named) : undefined;
   const saved = isObject(definition.padding) ? definition.padding.pad_id : undefined;
-  return byName ?? (typeof saved === 'number' ? saved : 0);
+  return namedId(tokenizer, config.pad_token) ?? (typeof saved === 'number' ? saved : 0);
+}
+
+/** The id of a special token of `tokenizer_config.json`: a text, or an object with one. */
+function namedId(tokenizer: HuggingFaceTokenizer, token: unknown): number | undefined {
+  const content = isObject(token) ? token.content : token;
+  return typeof content === 'string' ? tokenizer.token_to_id(content) : undefined;
 }
 
 /**
