@@ -37,9 +37,16 @@ interface Result {
 const everything = pick();
 const measuring = pick('shape', 'provider', 'threads', 'rounds');
 const profiling = pick('model', 'shape', 'provider', 'threads', 'output');
-const training = pick('model', 'task', 'data', 'provider', 'threads', 'metric', 'max-length').concat(
-  pick('shape.sequence', 'train', 'search.seed', 'output'),
-);
+const training = pick(
+  'model',
+  'task',
+  'data',
+  'provider',
+  'threads',
+  'metric',
+  'max-length',
+  'stride',
+).concat(pick('shape.sequence', 'train', 'search.seed', 'output'));
 const evaluating = pick(
   'task',
   'data.evaluation',
@@ -47,7 +54,7 @@ const evaluating = pick(
   'data.pair',
   'data.label',
   'shape.batch',
-).concat(pick('provider', 'threads', 'metric', 'max-length', 'search.seed'));
+).concat(pick('provider', 'threads', 'metric', 'max-length', 'stride', 'search.seed'));
 
 /**
  * Runs one command line.

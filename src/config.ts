@@ -7,7 +7,7 @@
  * @module
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { InputError } from './errors.ts';
@@ -19,6 +19,12 @@ export const DEFAULT_FILE = 'ziplm.yml';
 /** Settings that name a file: relative to the configuration file there, to the working directory in flags. */
 const files = z.registry<{ readonly path: true }>();
 const file = (help: string) => z.string().min(1).describe(help).register(files, { path: true });
+/** One file or several, each with a name before an equals sign or without: see `namedFile`. */
+const fileList = (help: string) =>
+  z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .describe(help)
+    .register(files, { path: true });
 const count = () => z.int().min(1);
 /** A λ of distillation. */
 const weight = (standard: number, of: string) =>
@@ -36,11 +42,13 @@ const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).pre
 const schema = z.strictObject({
   model: file('The model: a folder with model.onnx, config.json and tokenizer.json, or an .onnx file.'),
   task: z
-    .enum(['text-classification'])
+    .enum(['text-classification', 'causal-lm', 'image-classification'])
     .optional()
-    .describe("What the model does; as a rule what `architectures` in its config.json say."),
+    .describe('What the model does; as a rule what `architectures` in its config.json say.'),
   data: section({
-    calibration: file('Rows that pruning looks at: a JSONL, CSV or Parquet file. `run` needs it.').optional(),
+    calibration: fileList(
+      'Rows that pruning looks at: a JSONL, CSV or Parquet file. `run` needs it. A list of files, each `FILE` or `NAME=FILE`, is a domain each.',
+    ).optional(),
     training: file('Rows that training learns from; those of data.calibration when left out.').optional(),
     validation: file(
       'Rows that tell training when to stop; when left out, every tenth training row is set aside for it.',
@@ -50,6 +58,11 @@ const schema = z.strictObject({
     ).optional(),
     text: z.string().min(1).default('text').describe('The column with the text.'),
     pair: z.string().min(1).optional().describe('The column with the second text, where the task has pairs.'),
+    image: z
+      .string()
+      .min(1)
+      .default('image')
+      .describe("The column with a picture's path, relative to the file that names it."),
     label: z
       .string()
       .min(1)
@@ -75,7 +88,9 @@ const schema = z.strictObject({
       .strictObject({
         batch: count()
           .optional()
-          .describe('Speed of reading a prompt into an empty cache: rows per batch; `shape.batch` when left out.'),
+          .describe(
+            'Speed of reading a prompt into an empty cache: rows per batch; `shape.batch` when left out.',
+          ),
         sequence: count().optional().describe('Tokens of a prompt; `shape.sequence` when left out.'),
         weight: share('How often a request reads a prompt'),
       })
@@ -121,8 +136,39 @@ const schema = z.strictObject({
     ),
   'max-length': count()
     .optional()
-    .describe("Tokens a row is cut to for calibration and evaluation; as a rule the tokenizer's own limit."),
-  'calibration-rows': count().default(512).describe('How many of the first calibration rows are used.'),
+    .describe(
+      "Tokens a row is cut to for calibration and evaluation, or a window of running text holds; as a rule the tokenizer's own limit, and for windows at most 2048.",
+    ),
+  stride: count()
+    .optional()
+    .describe(
+      'Tokens by which the windows of a language model advance in evaluation, each but the first scored on what is new to it; a whole window when left out.',
+    ),
+  'calibration-rows': count()
+    .default(512)
+    .describe(
+      'How many of the calibration rows are used, of each domain; in the file also `calibration: {rows: …}`.',
+    ),
+  calibration: section({
+    select: z
+      .enum(['first', 'random', 'similar', 'adaptive'])
+      .default('first')
+      .describe(
+        'Which calibration rows are used: the first, drawn at random, those that resemble `data.validation`, or those that serve best in trials.',
+      ),
+    trials: z
+      .int()
+      .min(2)
+      .max(1000)
+      .default(8)
+      .describe('Choices of rows and damping that `select: adaptive` tries; each prunes every block once.'),
+    combine: z
+      .enum(['mean', 'worst'])
+      .default('mean')
+      .describe(
+        'How several domains of calibration count: all alike, or the one that loses most.',
+      ),
+  }),
   damping: z
     .number()
     .gt(0)
@@ -130,6 +176,12 @@ const schema = z.strictObject({
     .default(0.01)
     .describe("What is added to a Hessian's diagonal, as a share of that diagonal's mean."),
   search: section({
+    strategy: z
+      .enum(['coefficients', 'evolution'])
+      .default('coefficients')
+      .describe(
+        'What the search varies: the coefficients of the dynamic program (ZipLM), or from its solution on the levels themselves (DarwinLM); `search: evolution` for short.',
+      ),
     steps: count().default(60).describe('Candidates that the search evaluates per target.'),
     rows: count().default(256).describe("Calibration rows that a candidate's loss is computed on."),
     seed: z
@@ -224,8 +276,19 @@ export const settings: readonly Setting[] = listSettings(schema, '');
 
 /** The schema that the project publishes, for editors to check `ziplm.yml` by. */
 export function configJsonSchema(): Record<string, unknown> {
-  const { $schema, ...rest } = z.toJSONSchema(schema, { io: 'input' });
-  return { $schema, title: 'ziplm.yml', ...rest };
+  const { $schema, properties = {}, ...rest } = z.toJSONSchema(schema, { io: 'input' });
+  // What `readSettings` takes beside the table's own spelling.
+  const { search, calibration } = properties as Record<string, z.core.JSONSchema.JSONSchema>;
+  const { strategy } = search.properties as Record<string, z.core.JSONSchema.JSONSchema>;
+  const both: typeof properties = {
+    ...properties,
+    search: { ...search, type: ['object', 'string'], anyOf: [{ type: 'object' }, { enum: strategy.enum! }] },
+    calibration: {
+      ...calibration,
+      properties: { rows: properties['calibration-rows'], ...calibration.properties },
+    },
+  };
+  return { $schema, title: 'ziplm.yml', ...rest, properties: both };
 }
 
 /**
@@ -266,12 +329,27 @@ export function loadConfig(
  * @throws InputError when the configuration does not name it
  */
 export function need(config: Config, which: 'calibration' | 'evaluation'): string {
-  const path = config.data[which];
-  if (path !== undefined) return path;
+  const path = [config.data[which] ?? []].flat()[0];
+  if (path !== undefined) return namedFile(path).file;
   throw new InputError(
     `config: data.${which} is missing. Name a JSONL, CSV or Parquet file by "data: {${which}: …}" or by --data-${which}.`,
   );
 }
+
+/** A calibration domain as it is written in a list: `news=data/news.jsonl`, or the file alone, which then is its name too. */
+export interface NamedFile {
+  readonly name: string;
+  readonly file: string;
+}
+
+/** Splits `NAME=FILE`. A file whose own name has an equals sign is written with a folder: `./a=b.jsonl`. */
+export function namedFile(written: string): NamedFile {
+  const [, name, file] = /^([\w-]+)=(.+)$/s.exec(written) ?? [];
+  return file === undefined ? { name: basename(written), file: written } : { name, file };
+}
+
+/** Settings that stand for their section where a single value is written instead of it: `search: evolution`. */
+const shorthands: Readonly<Record<string, string>> = { search: 'search.strategy' };
 
 /** The settings that a configuration file has, checked, in the order it has them. */
 function* readSettings(path: string, shown: string): Generator<[string, unknown]> {
@@ -303,10 +381,14 @@ function* readSettings(path: string, shown: string): Generator<[string, unknown]
       const line = lines.linePos((pair.key as Node).range?.[0] ?? 0).line;
       const here = `${shown} line ${line}`;
       const key = prefix + name;
-      const setting = settings.find((s) => s.key === key);
+      // `calibration: {rows: 8}` is `calibration-rows: 8`: what has the same flag is the same.
+      const setting =
+        settings.find((s) => s.key === key) ??
+        settings.find((s) => s.flag === key.replaceAll('.', '-') && !s.key.includes('.')) ??
+        (isScalar(resolved(pair.value, document)) ? settings.find((s) => s.key === shorthands[key]) : undefined);
       if (setting !== undefined) {
         const value = heldBy(pair.value, document);
-        yield [key, checked(setting, value, `${here}: ${key}`, dirname(path))];
+        yield [setting.key, checked(setting, value, `${here}: ${key}`, dirname(path))];
       } else if (settings.some((s) => s.key.startsWith(`${key}.`))) {
         yield* walk(pair.value, `${key}.`, here);
       } else {
@@ -340,10 +422,19 @@ function heldBy(written: unknown, document: Document): unknown {
 /** The value as the setting has it, a path made absolute. */
 function checked(setting: Setting, value: unknown, where: string, base: string): unknown {
   const result = setting.schema.safeParse(value === undefined ? null : value, { reportInput: true });
-  if (result.success) return setting.isPath ? resolve(base, String(result.data)) : result.data;
+  if (result.success) return setting.isPath ? located(result.data as string | string[], base) : result.data;
   const issue = result.error.issues[0];
   const index = issue.path.map((key) => `[${String(key)}]`).join('');
   throw new InputError(`config: ${where}${index} must be ${expected(issue)}, got ${shortly(issue.input)}.`);
+}
+
+/** A path made absolute; or each of a list, names left as they are. */
+function located(paths: string | readonly string[], base: string): string | string[] {
+  if (typeof paths === 'string') return resolve(base, paths);
+  return paths.map((path) => {
+    const { name, file } = namedFile(path);
+    return file === path ? resolve(base, file) : `${name}=${resolve(base, file)}`;
+  });
 }
 
 /** What the schema wanted, to complete "must be …". */
@@ -359,6 +450,8 @@ function expected(issue: z.core.$ZodIssue): string {
       return issue.inclusive === true ? `at least ${issue.minimum}` : `greater than ${issue.minimum}`;
     case 'too_big':
       return `at most ${issue.maximum}`;
+    case 'invalid_union':
+      return 'a path, or a list of paths';
     default:
       return issue.message;
   }
@@ -393,6 +486,11 @@ function parseFlag(setting: Setting, text: string): unknown {
   const type = unwrapped(setting.schema);
   const number = (word: string) => (word.trim() === '' || Number.isNaN(Number(word)) ? word : Number(word));
   if (type instanceof z.ZodNumber) return number(text);
+  // A path may hold a blank.
+  if (type instanceof z.ZodUnion) {
+    const paths = text.split(',').map((path) => path.trim());
+    return paths.length === 1 ? text : paths.filter((path) => path !== '');
+  }
   if (type instanceof z.ZodArray)
     return text
       .split(/[\s,]+/)

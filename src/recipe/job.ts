@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { Config } from '../config.ts';
+import { type Config, type NamedFile, namedFile } from '../config.ts';
 import { type ModelFolder, openFolder } from '../data/folder.ts';
 import { type SyntheticShape, syntheticFeeds } from '../data/synthetic.ts';
 import { InputError } from '../errors.ts';
@@ -22,7 +22,7 @@ import { type Analysis, analyse } from '../structure/analyse.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { type ImageSize, imagesIn } from './sizes.ts';
 import { taskOf } from './tasks/registry.ts';
-import type { Dataset, TaskConfig } from './tasks/task.ts';
+import type { DataName, Dataset, TaskConfig } from './tasks/task.ts';
 import { embeddingRows } from './tasks/text.ts';
 
 /** The vocabulary that made-up inputs draw from where neither configuration nor graph tells the model's. */
@@ -116,9 +116,6 @@ export function timingFeeds(
 
 export type TimingShape = Omit<SyntheticShape, 'image'> & { readonly image?: ImageSize };
 
-/** The data files of a configuration. */
-export type DataName = 'calibration' | 'training' | 'validation' | 'evaluation';
-
 /**
  * Reads a data file as the task does, into batches.
  * @param limit the first so many rows; all when left out
@@ -131,14 +128,38 @@ export async function openDataset(
   progress: Progress,
   limit?: number,
 ): Promise<Dataset> {
-  // Training rows are the calibration's where none are named.
-  const file = config.data[which] ?? (which === 'training' ? config.data.calibration : undefined);
-  if (file === undefined) {
+  const [file, another] = filesOf(config, which);
+  if (another !== undefined) {
     throw new InputError(
-      `config: data.${which} names no file, expected rows for ${config.task}. Set it in ziplm.yml or with --data-${which}.`,
+      `config: data.${which} names no file, and data.calibration names several, expected one. Set data.${which} in ziplm.yml or with --data-${which}.`,
     );
   }
-  const reading = { model: opened, config, progress, ...(limit !== undefined && { limit }) };
+  return await readFile(opened, config, which, file.file, progress, limit);
+}
+
+/**
+ * The files of a kind of rows; training's are the calibration's where none are named.
+ * @returns at least one
+ * @throws InputError where there is none
+ */
+export function filesOf(config: TaskConfig, which: DataName): NamedFile[] {
+  const written = config.data[which] ?? (which === 'training' ? config.data.calibration : undefined);
+  if (written !== undefined) return [written].flat().map(namedFile);
+  throw new InputError(
+    `config: data.${which} names no file, expected rows for ${config.task}. Set it in ziplm.yml or with --data-${which}.`,
+  );
+}
+
+/** One file of a kind of rows, see `openDataset`. */
+export async function readFile(
+  opened: OpenedModel,
+  config: TaskConfig,
+  which: DataName,
+  file: string,
+  progress: Progress,
+  limit?: number,
+): Promise<Dataset> {
+  const reading = { model: opened, which, config, progress, ...(limit !== undefined && { limit }) };
   return await taskOf(config).read(file, reading);
 }
 

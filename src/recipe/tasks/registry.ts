@@ -4,11 +4,15 @@
  */
 import type { Config } from '../../config.ts';
 import { InputError } from '../../errors.ts';
+import { causalLm } from './causal-lm.ts';
+import { imageClassification } from './image-classification.ts';
 import type { Task, TaskConfig, TaskModel, TaskName } from './task.ts';
 import { textClassification } from './text-classification.ts';
 
 const tasks: Readonly<Record<TaskName, Task>> = {
   'text-classification': textClassification,
+  'causal-lm': causalLm,
+  'image-classification': imageClassification,
 };
 
 const STANDARD: TaskName = 'text-classification';

@@ -53,8 +53,13 @@ export interface Dataset {
   readonly sha256: string;
 }
 
+/** The data files of a configuration. */
+export type DataName = 'calibration' | 'training' | 'validation' | 'evaluation';
+
 export interface Reading {
   readonly model: TaskModel;
+  /** What the rows are for. */
+  readonly which: DataName;
   readonly config: TaskConfig;
   /** The first so many rows; all when left out. */
   readonly limit?: number;

@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../config.ts';
 import { usableLength } from '../../data/batch.ts';
+import { readsTokens } from '../../data/decoder.ts';
 import { meaningOf } from '../../data/feeds.ts';
 import { checkTokens, type Encoding, openTokenizer, type Tokenizer } from '../../data/tokenizer.ts';
 import type { Model } from '../../onnx/model.ts';
@@ -24,7 +25,11 @@ export interface TextReader {
 export async function openText({ folder, inputs, model }: TaskModel, config: Config): Promise<TextReader> {
   const tokenizer = await openTokenizer(folder.folder);
   const asked = config.maxLength ?? Number.POSITIVE_INFINITY;
-  const length = usableLength(asked, { config: folder.config, tokenizer, inputs });
+  const length = usableLength(asked, {
+    config: folder.config,
+    tokenizer,
+    inputs: inputs.filter(readsTokens),
+  });
   const known = embeddingRows(model) ?? folder.config?.vocabularySize ?? Number.POSITIVE_INFINITY;
   return {
     tokenizer,
