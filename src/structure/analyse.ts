@@ -6,7 +6,6 @@
  * of different layers one name. Only a shared consuming matrix ties layers together (`blocks.ts`).
  * @module
  */
-import { inferShapes } from '../onnx/infer.ts';
 import type { ElementType, Graph, Model, Node, StoredTensor } from '../onnx/model.ts';
 import {
   describeNode,
@@ -32,9 +31,9 @@ import {
 import type { Block, Refusal } from './block.ts';
 import { type Contraction, findBlocks, type Site } from './blocks.ts';
 import { flatten, nest } from './branches.ts';
+import { dimensionsOf } from './dimensions.ts';
 import { follow, type Operation } from './rules/operation.ts';
 import { ruleOf, takesSlices } from './rules.ts';
-import { evaluateParts, evaluateShape, type ShapeValue, shapeValueOf } from './shape-values.ts';
 
 /** An integer vector that holds sizes: what its items must be after a cut. */
 export interface Target {
@@ -75,10 +74,8 @@ export const operandKey = (node: Node, input: number): string => `${input} ${nod
 export function analyse(given: Model): Analysis {
   const model = flatten(given);
   const facts = factsOf(model.graph);
-  const named = new Map<string, Atom>();
+  const dimensions = dimensionsOf(model === given ? given : nest(model));
   const values = new Map<string, Axes>();
-  const shapes = new Map<string, ShapeValue>();
-  const fractions = new Set<string>();
   const operands = new Map<string, Axes>();
   const targets: Target[] = [];
   const unfollowed = new Map<string, Refusal>();
@@ -87,19 +84,6 @@ export function analyse(given: Model): Analysis {
   const contractions: Contraction[] = [];
   const batched: Axis[] = [];
   const mixed: Axis[] = [];
-
-  const dimension = (dim: number | string | undefined): Axis => {
-    if (typeof dim === 'number') return dim < 0 ? axis(undefined) : axis(dim);
-    if (dim === undefined) return axis(undefined);
-    const atom = named.get(dim) ?? { size: undefined };
-    named.set(dim, atom);
-    return [atom];
-  };
-  const declared = (name: string): Axes | undefined => {
-    const info =
-      model.graph.valueInfo.get(name) ?? model.graph.outputs.find((output) => output.name === name);
-    return info?.shape?.map(dimension);
-  };
 
   /** A constant's axes for one use, through whatever is computed from constants alone. */
   const constantAxes = (name: string, within = new Map<string, Axes | undefined>()): Axes | undefined => {
@@ -176,7 +160,7 @@ export function analyse(given: Model): Analysis {
       opset: model.opsets.get(node.domain) ?? model.opsets.get('') ?? 0,
       axes,
       isConstant: (input) => facts.constants.has(node.inputs[input] ?? ''),
-      value: (input) => shapes.get(node.inputs[input] ?? ''),
+      value: (input) => dimensions.itemsOf(node.inputs[input] ?? ''),
       int: (name, otherwise) => intAttribute(node, name, otherwise),
       ints: (name) => (node.attributes.get(name)?.kind === 'ints' ? intsAttribute(node, name) : undefined),
       text: (name) => stringAttribute(node, name),
@@ -213,26 +197,16 @@ export function analyse(given: Model): Analysis {
       target: (where, items, redundant = false) =>
         targets.push({ node: nodeKey(node), where, items, redundant }),
       declared(output) {
-        const own = declared(node.outputs[output]);
+        const own = dimensions.shapeOf(node.outputs[output]);
         for (const one of own ?? []) stop(one, 'is not followed');
         return own;
       },
     };
   };
 
-  for (const input of model.graph.inputs) {
-    const own = input.shape?.map(dimension);
-    if (!own || model.graph.initializers.has(input.name)) continue;
-    values.set(input.name, own);
-  }
-  for (const name of facts.constants) {
-    const stored = facts.stored(name);
-    if (!stored || stored.shape.length > 1 || stored.byteLength > 512 || stored.type === 'string') continue;
-    const isFraction = /float/.test(stored.type);
-    if (isFraction && stored.byteLength > 8) continue; // a weight
-    const value = shapeValueOf(stored.tensor());
-    if (value) shapes.set(name, value);
-    if (isFraction) fractions.add(name);
+  for (const { name } of model.graph.inputs) {
+    const own = dimensions.shapeOf(name);
+    if (own && !model.graph.initializers.has(name)) values.set(name, own);
   }
   for (const node of model.graph.nodes) {
     const op = operation(node, (input) => operand(node, input));
@@ -245,19 +219,10 @@ export function analyse(given: Model): Analysis {
       unfollowed.set(reason, { at: describeNode(node), reason: stays });
     }
     node.outputs.forEach((name, i) => {
-      if (name !== '' && outputs[i]) values.set(name, outputs[i]);
+      if (name !== '' && outputs[i]) values.set(name, settled(outputs[i], dimensions.shapeOf(name)));
       if ((facts.tableReads.get(name) ?? 0) > 1)
         for (const atom of outputs[i]?.flatMap(leaves) ?? []) shared.add(atom);
     });
-    // How many slices there are is a whole number, whatever they hold.
-    const counts = node.opType === 'Shape' || node.opType === 'Size';
-    const real = !counts && node.inputs.some((input) => fractions.has(input));
-    const floating = node.opType === 'Cast' ? [1, 10, 11, 16].includes(intAttribute(node, 'to', 0)) : real;
-    if (floating) fractions.add(nodeKey(node));
-    const value = node.opType === 'Constant' ? undefined : evaluateShape(op, !real);
-    if (value) shapes.set(nodeKey(node), value);
-    for (const [i, part] of evaluateParts(op).entries())
-      if (node.outputs[i]) shapes.set(node.outputs[i], part);
     freezeCaptured(node, (name) => values.get(name));
   }
   const found = findBlocks(model.graph, {
@@ -280,12 +245,16 @@ export function analyse(given: Model): Analysis {
     const reason = 'No matrix product in it reads what another makes, so there are no structures to remove.';
     refused.push({ at: `"${model.graph.name}"`, reason });
   }
-  let types: ReturnType<typeof inferShapes> | undefined;
-  const typeOf = (value: string) => {
-    types ??= inferShapes(nest(model));
-    return types.get(value)?.type;
-  };
-  return { ...found, refused, values, operands, targets, tokenInputs, typeOf };
+  return { ...found, refused, values, operands, targets, tokenInputs, typeOf: dimensions.typeOf };
+}
+
+/** The axes that a rule gives; one without a number is what inference calls it. */
+function settled(axes: Axes, shape: Axes | undefined): Axes {
+  if (axes.length === shape?.length)
+    for (const [i, one] of axes.entries())
+      if (shape[i].length === 1 && [one, shape[i]].every((of) => sizeOfAxis(of) === undefined))
+        unify(one, shape[i]);
+  return axes;
 }
 
 /** Where a block's consuming matrix reads, and how its rows lie to the model's tokens. */

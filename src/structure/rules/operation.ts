@@ -3,17 +3,18 @@
  * @module
  */
 import type { Node } from '../../onnx/model.ts';
-import { type Axes, type Axis, axis, factors, isUnit, sameAxis } from '../axes.ts';
-import { type Item, numbersOf, type ShapeInputs, type ShapeValue } from '../shape-values.ts';
+import { type Axes, type Axis, factors, isUnit, sameAxis } from '../axes.ts';
+import { type Item, numbersOf } from '../dimensions.ts';
 
 /** One node at work, as a rule sees it. */
-export interface Operation extends ShapeInputs {
+export interface Operation {
   readonly node: Node;
   readonly opset: number;
   /** The axes of an input; undefined when it is absent or nothing is known about it. */
   axes(input: number): Axes | undefined;
   isConstant(input: number): boolean;
-  value(input: number): ShapeValue | undefined;
+  /** What an input of integers holds, as far as it is known before running. */
+  value(input: number): readonly Item[] | undefined;
   int(name: string, otherwise: number): number;
   ints(name: string): readonly number[] | undefined;
   text(name: string): string | undefined;
@@ -114,12 +115,6 @@ export function listedAxes(
   const all = places.every((at) => at !== undefined) && new Set(places).size === places.length;
   return all ? (places as number[]) : outside;
 }
-
-/** The axis of a computed size: of its factors, the batch before the heads, or an unknown one. */
-export const sizedBy = (item: Item): Axis =>
-  item && Number.isSafeInteger(item.times) && item.times >= 0
-    ? [...item.symbols, ...axis(item.times)]
-    : axis(undefined);
 
 /** Freezes all that a node reads, or all but some of its inputs. */
 export function freezeInputs(op: Operation, what: string, except: readonly number[] = []): void {
