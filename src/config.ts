@@ -132,7 +132,7 @@ const schema = z.strictObject({
     .max(1)
     .optional()
     .describe(
-      'How far the metric may fall below the dense model (0.01 is one point) before `run` exits with 1.',
+      'How far the metric may fall below the dense model (0.01 is one point) before `run` exits with 1; of perplexity, by what share it may rise.',
     ),
   'max-length': count()
     .optional()
@@ -165,9 +165,7 @@ const schema = z.strictObject({
     combine: z
       .enum(['mean', 'worst'])
       .default('mean')
-      .describe(
-        'How several domains of calibration count: all alike, or the one that loses most.',
-      ),
+      .describe('How several domains of calibration count: all alike, or the one that loses most.'),
   }),
   damping: z
     .number()
@@ -385,7 +383,9 @@ function* readSettings(path: string, shown: string): Generator<[string, unknown]
       const setting =
         settings.find((s) => s.key === key) ??
         settings.find((s) => s.flag === key.replaceAll('.', '-') && !s.key.includes('.')) ??
-        (isScalar(resolved(pair.value, document)) ? settings.find((s) => s.key === shorthands[key]) : undefined);
+        (isScalar(resolved(pair.value, document))
+          ? settings.find((s) => s.key === shorthands[key])
+          : undefined);
       if (setting !== undefined) {
         const value = heldBy(pair.value, document);
         yield [setting.key, checked(setting, value, `${here}: ${key}`, dirname(path))];

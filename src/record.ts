@@ -169,6 +169,8 @@ const target = z
       calibrationLoss: z.number(),
       /** Turns of the closed loop: search, cut, measure. */
       iterations: count,
+      /** The calibration loss in each of `domains.names`, where there are several. */
+      domainLosses: list(z.number()).optional(),
     }),
     /** Only of gradual runs. */
     train: training.optional(),
@@ -178,6 +180,37 @@ const target = z
     error: 'a lower end of the interval that reaches the target wherever the status is "met"',
     path: ['speedup', 'low'],
   });
+
+/** How several calibration domains were put together, and what they agree on. Of the dense model. */
+const domains = z.strictObject({
+  names: list(text).min(2),
+  combine: z.enum(['mean', 'worst']),
+  blocks: list(
+    z.strictObject({
+      id: text,
+      /** Of each domain in the block's Hessian. */
+      weights: list(share),
+      /** Some levels: the layer's relative error in each domain, and by how much the loss there rises when this block alone is pruned. */
+      levels: list(z.strictObject({ kept: count, errors: list(nonNegative), rises: list(z.number()) })),
+      /** Structures among the quarter that matters most, in every domain. */
+      important: z.array(count),
+      /** Structures whose rank differs between domains by at most a tenth of the block. */
+      agreeing: z.array(count),
+    }),
+  ),
+});
+
+/** The rows that pruning looked at, where they were chosen. */
+const chosenRows = z.strictObject({
+  select: z.enum(['random', 'similar', 'adaptive']),
+  /** By domain. */
+  rows: list(count),
+  damping: positive,
+  /** What `adaptive` tried, in order. */
+  trials: list(
+    z.strictObject({ tilt: z.number(), draw: count, damping: positive, loss: z.number() }),
+  ).optional(),
+});
 
 const latencyRow = z
   .strictObject({ kept: count, medianMs: nonNegative, low: nonNegative, high: nonNegative })
@@ -263,6 +296,8 @@ const runRecord = z.strictObject({
     operators: operators.optional(),
   }),
   targets: list(target),
+  domains: domains.optional(),
+  chosenRows: chosenRows.optional(),
   latencyTable,
   /** What no block accounts for, and the whole dense model, both when the table was measured. */
   fixedMs: nonNegative,
@@ -287,6 +322,7 @@ type Frozen<T> = T extends readonly (infer U)[]
 
 export type RunRecord = Frozen<z.infer<typeof runRecord>>;
 export type TargetRecord = RunRecord['targets'][number];
+export type DomainsRecord = NonNullable<RunRecord['domains']>;
 export type Status = TargetRecord['status'];
 export type LatencyEntry = RunRecord['latencyTable'][number];
 /** A point estimate with its interval: a ratio, or milliseconds. */

@@ -10,6 +10,8 @@ import type { Level } from './prune/database.ts';
 import { type LatencyTable, predictedSpeedup } from './prune/latency.ts';
 import type { Candidate } from './prune/spdy.ts';
 import { recordOf } from './recipe/assemble.ts';
+import { openCalibration } from './recipe/calibration.ts';
+import { chosenRows, domainsOf } from './recipe/calibration-record.ts';
 import { claim } from './recipe/claim.ts';
 import { bestTurn, closedLoop, type Shot, type Turn, tighterGoal, verdict } from './recipe/closed-loop.ts';
 import { keptBlocks } from './recipe/configuration.ts';
@@ -25,11 +27,13 @@ import {
 import { type Field, openFields } from './recipe/field.ts';
 import { denseGround, type Ground } from './recipe/ground.ts';
 import { openDataset, openMachine, openModelFolder, prunableBlocks } from './recipe/job.ts';
+import { type Found, searchStep } from './recipe/objective.ts';
 import { profileStep } from './recipe/profile.ts';
 import { openRecovery } from './recipe/recovery.ts';
 import { openStages } from './recipe/stages.ts';
-import { DENSE, type Found, searchStep, type Work } from './recipe/steps.ts';
+import { DENSE, type Work } from './recipe/steps.ts';
 import { settled } from './recipe/tasks/registry.ts';
+import { trialsStep } from './recipe/trials.ts';
 import { type RunRecord, writeRecord } from './record.ts';
 import { type Round, summarise } from './runtime/compare.ts';
 
@@ -72,7 +76,7 @@ export async function run(given: Config, output: string, progress: Progress): Pr
   const config = settled(given, opened);
   const analysis = prunableBlocks(opened);
   const machine = await openMachine(config, telling);
-  const calibration = await openDataset(opened, config, 'calibration', telling, config.calibrationRows);
+  const available = await openCalibration(opened, config, telling);
   const evaluation = await openDataset(opened, config, 'evaluation', telling);
   using _claim = claim(output);
   const stages = openStages(join(output, '.work'), telling);
@@ -81,9 +85,11 @@ export async function run(given: Config, output: string, progress: Progress): Pr
   const recovery = config.method === 'gradual' ? await openRecovery(work) : undefined;
   const profile = await profileStep(work);
   requireReachable(config.speedups, profile);
-  const judged = Math.min(config.search.rows, config.calibrationRows);
-  const searched = await openDataset(opened, config, 'calibration', telling, judged);
-  await using fields = openFields(work, calibration, searched);
+  const first = recovery?.ground ?? denseGround(opened, analysis);
+  const adapted =
+    config.calibration.select === 'adaptive' ? await trialsStep(work, first, profile, available) : undefined;
+  const { calibration = available, damping = config.damping } = adapted ?? {};
+  await using fields = openFields({ ...work, config: { ...config, damping } }, calibration);
 
   const rounds: Round[] = [];
   const measured = (model: Pruned) => summarise(rounds, DENSE, nameInRounds(model));
@@ -109,10 +115,11 @@ export async function run(given: Config, output: string, progress: Progress): Pr
     const { ground, databases, objective, key } = field;
     const found = await searchStep(work, profile, databases, objective, key, { goal, steps, starts });
     if (found === null) return undefined;
-    starts.unshift({ prior: found.prior, coefficients: found.coefficients });
+    const { prior, coefficients, assignment } = found;
+    starts.unshift({ prior, coefficients, assignment });
     starts.length = Math.min(starts.length, KEPT_STARTS);
     const levels = databases.map((database, b) => database.levels[found.assignment[b]]);
-    const pruned = await modelStep(work, ground, databases, key, found.assignment, calibration);
+    const pruned = await modelStep(work, ground, databases, key, assignment, calibration);
     const timed = await time(pruned, occasion);
     const kept = levels.map((level) => level.kept);
     const predicted = predictedSpeedup(profile, analysis.blocks, kept);
@@ -138,7 +145,7 @@ export async function run(given: Config, output: string, progress: Progress): Pr
   const { steps } = config.search;
   const later = Math.ceil(steps / 4);
   const family = new Map<number, Lineage>();
-  const first = recovery?.ground ?? denseGround(opened, analysis);
+  const shared = domainsOf(config, calibration, await fields.at(first));
   let ground = async () => first;
   for (const target of config.speedups.toSorted((a, b) => a - b)) {
     const field = await fields.at(await ground());
@@ -198,7 +205,8 @@ export async function run(given: Config, output: string, progress: Progress): Pr
       turns: shots.length,
     });
   }
-  const record = recordOf(work, profile, rounds, evaluation, dense, members, warnings);
+  const calibrated = { ...chosenRows(config, calibration, adapted), ...shared };
+  const record = recordOf(work, profile, rounds, evaluation, dense, members, calibrated, warnings);
   for (const { pruned, folder, levels } of members) {
     const kept = levels.map(({ structures }) => structures);
     publish(pruned, opened.folder.companions, output, folder, keptBlocks(analysis.blocks, kept));

@@ -198,7 +198,7 @@ export function hessian({ product, sum, tokens }: Moments, centred: boolean): Fl
   return h;
 }
 
-async function invert(h: Float64Array, cols: number, damping: number, kernels: Kernels, id: string) {
+export async function invert(h: Float64Array, cols: number, damping: number, kernels: Kernels, id: string) {
   let mean = 0;
   for (let i = 0; i < cols; i++) mean += h[i * cols + i] / cols;
   for (let attempt = 0, used = damping; attempt < DAMPING_TRIES; attempt++, used *= DAMPING_STEP) {
@@ -215,7 +215,7 @@ async function invert(h: Float64Array, cols: number, damping: number, kernels: K
 }
 
 /** tr(W·H·Wᵀ) = Σ G∘H. */
-function energy(gram: Float32Array, h: Float64Array): number {
+export function energy(gram: Float32Array, h: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < gram.length; i++) sum += gram[i] * h[i];
   return sum;

@@ -19,6 +19,7 @@ import type { Dataset } from './tasks/task.ts';
 /**
  * @param evaluation the rows that `dense`, and the members' answers, are about
  * @param dense what the task found of the dense model
+ * @param chosen what is to be said of the calibration rows, see `calibration-record.ts`
  */
 export function recordOf(
   { opened, analysis, machine, config, stages }: Work,
@@ -27,6 +28,7 @@ export function recordOf(
   evaluation: Dataset,
   dense: unknown,
   members: readonly Member[],
+  chosen: Pick<RunRecord, 'domains' | 'chosenRows'>,
   warnings: readonly string[],
   now: Date = new Date(),
 ): RunRecord {
@@ -78,7 +80,12 @@ export function recordOf(
         return { id, kind, kept, of: structures, keptIndices };
       }),
       maskEquivalence: { maxAbsDiff: pruned.maxAbsDiff },
-      search: { evaluations: member.evaluations, calibrationLoss: found.loss, iterations: member.turns },
+      search: {
+        evaluations: member.evaluations,
+        calibrationLoss: found.loss,
+        iterations: member.turns,
+        ...(found.domains.length > 1 && { domainLosses: [...found.domains] }),
+      },
       ...(pruned.training && { train: pruned.training }),
     };
   });
@@ -126,6 +133,7 @@ export function recordOf(
       metric: task.score(dense, evaluation, scoring),
     },
     targets,
+    ...chosen,
     latencyTable: profile.entries,
     fixedMs: profile.fixedMs,
     modelMs: profile.modelMs,

@@ -21,10 +21,12 @@ import type { Assignment } from '../prune/spdy.ts';
 import { measureRounds, type Round } from '../runtime/compare.ts';
 import { openSession } from '../runtime/session.ts';
 import { copyCompanions, type KeptBlock } from './configuration.ts';
+import type { Calibration } from './calibration.ts';
 import { type Ground, refitted } from './ground.ts';
 import { parametersOf, sha256Of } from './job.ts';
 import { timedRegimes } from './regimes.ts';
-import { DENSE, type Found, type Work } from './steps.ts';
+import type { Found } from './objective.ts';
+import { DENSE, type Work } from './steps.ts';
 import { taskOf } from './tasks/registry.ts';
 import type { Dataset } from './tasks/task.ts';
 import type { TrainingFacts } from './training.ts';
@@ -75,11 +77,12 @@ export async function modelStep(
   databases: readonly BlockLevels[],
   key: unknown,
   assignment: Assignment,
-  calibration: Dataset,
+  { domains }: Calibration,
 ): Promise<Pruned> {
   const folder = await stages.folder('model', [key, assignment], async (partial) => {
     const { model: whole, removal } = refitted(ground, databases, assignment);
-    const feeds = spread(calibration.batches, CHECKED_BATCHES).map((batch) => batch.feeds);
+    const batches = domains.flatMap(({ rows }) => rows.batches);
+    const feeds = spread(batches, CHECKED_BATCHES).map((batch) => batch.feeds);
     const { model, maxAbsDiff } = await checkedCut(whole, ground.analysis, removal, feeds, machine.session);
     await writeModel(model, { maxAbsDiff }, partial);
   });

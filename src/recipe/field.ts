@@ -2,14 +2,14 @@
  * What targets are searched on: the databases of a ground, and the session that judges candidates.
  * @module
  */
-import type { BlockLevels } from '../prune/database.ts';
+import type { Calibration } from './calibration.ts';
 import type { Ground } from './ground.ts';
-import { databaseStep, type Objective, openObjective, type Work } from './steps.ts';
-import type { Dataset } from './tasks/task.ts';
+import { type Objective, openObjective } from './objective.ts';
+import { databaseStep, type GroundLevels, type Work } from './steps.ts';
 
 export interface Field {
   readonly ground: Ground;
-  readonly databases: readonly BlockLevels[];
+  readonly databases: readonly GroundLevels[];
   readonly objective: Objective;
   /** What its results depend on. */
   readonly key: unknown;
@@ -20,11 +20,8 @@ export interface Fields extends AsyncDisposable {
   at(ground: Ground): Promise<Field>;
 }
 
-/**
- * @param calibration the rows of the Hessians
- * @param judged the rows that candidates are judged by
- */
-export function openFields(work: Work, calibration: Dataset, judged: Dataset): Fields {
+/** @param calibration the rows of the Hessians, and those that candidates are judged by */
+export function openFields(work: Work, calibration: Calibration): Fields {
   const { config, machine } = work;
   let open: Field | undefined;
   const close = async () => {
@@ -38,6 +35,7 @@ export function openFields(work: Work, calibration: Dataset, judged: Dataset): F
       await close();
       const databases = await databaseStep(work, ground, calibration);
       const key = [ground.sha256, calibration.sha256, config.damping, machine.session.provider];
+      const judged = calibration.domains.map((domain) => domain.judged);
       const objective = await openObjective(work, ground, databases, judged, key);
       open = { ground, databases, objective, key };
       return open;
