@@ -48,7 +48,11 @@ export async function openDecoder(): Promise<Decoder> {
     import('@jsquash/png/decode.js'),
     import('@jsquash/webp/decode.js'),
   ]);
-  const module = (format: Format) => new WebAssembly.Module(codec(format));
+  // The types of Node know its modules, and not where they come from.
+  const { WebAssembly: wasm } = globalThis as unknown as {
+    WebAssembly: { Module: new (bytes: Uint8Array) => WebAssembly.Module };
+  };
+  const module = (format: Format) => new wasm.Module(codec(format));
   // What libjpeg has to say about the picture at hand.
   const said: string[] = [];
   const listen = { print: (line: string) => said.push(line), printErr: (line: string) => said.push(line) };
