@@ -2,7 +2,7 @@
 
     python scripts/export-labelled.py
 
-Writes test/evaluate/{answers,windows,seqeval,correlation}.jsonl. Made with Python 3.11, tokenizers 0.22.2, transformers 4.57.6,
+Writes test/evaluate/text/{answers,windows,seqeval,correlation}.jsonl. Made with Python 3.11, tokenizers 0.22.2, transformers 4.57.6,
 seqeval 1.2.2, scikit-learn 1.9.1 and scipy 1.17.1.
 """
 import json
@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from transformers.data.metrics.squad_metrics import compute_exact, compute_f1, normalize_answer
 
 root = pathlib.Path(__file__).parent.parent
-out = root / "test" / "evaluate"
+out = root / "test" / "evaluate" / "text"
 warnings.simplefilter("ignore")
 
 

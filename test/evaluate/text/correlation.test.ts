@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cosine, pearson, ranks, spearman } from '../../src/evaluate/correlation.ts';
+import { cosine, pearson, ranks, spearman } from '../../../src/evaluate/text/correlation.ts';
 
-const cases = readFileSync('test/evaluate/correlation.jsonl', 'utf8')
+const cases = readFileSync('test/evaluate/text/correlation.jsonl', 'utf8')
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));

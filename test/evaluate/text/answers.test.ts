@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { contextWindows } from '../../src/data/labelled/contexts.ts';
-import { openTokenizer } from '../../src/data/tokenizer.ts';
+import { contextWindows } from '../../../src/data/labelled/contexts.ts';
+import { openTokenizer } from '../../../src/data/tokenizer.ts';
 import {
   bestSpan,
   exactMatch,
   normaliseAnswer,
   type SpanScores,
   wordF1,
-} from '../../src/evaluate/answers.ts';
+} from '../../../src/evaluate/text/answers.ts';
 
 const linesOf = (name: string) =>
-  readFileSync(`test/evaluate/${name}.jsonl`, 'utf8')
+  readFileSync(`test/evaluate/text/${name}.jsonl`, 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
