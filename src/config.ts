@@ -149,6 +149,9 @@ const schema = z.strictObject({
     .describe(
       'How many of the calibration rows are used, of each domain; in the file also `calibration: {rows: …}`.',
     ),
+  'evaluation-rows': count()
+    .optional()
+    .describe('How many of the first evaluation rows the metric is computed on; all when left out.'),
   calibration: section({
     select: z
       .enum(['first', 'random', 'similar', 'adaptive'])

@@ -34,7 +34,8 @@ export interface ModelFolder {
   readonly companions: readonly string[];
 }
 
-const weightFiles = /\.(onnx|onnx[._-]?data|data|safetensors|bin|pt|pth|h5|msgpack|gguf|npz|ot)(\.\d+)?$/i;
+/** Names of files of weights, which are nobody's companions. */
+export const weightFiles = /\.(onnx|onnx[._-]?data|data|safetensors|bin|pt|pth|h5|msgpack|gguf|npz|ot)(\.\d+)?$/i;
 const dataFiles = /\.(jsonl|ndjson|csv|tsv|parquet|arrow)(\.(gz|zst))?$/i;
 const ownFiles = /^ziplm.*\.ya?ml$/i;
 

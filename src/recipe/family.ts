@@ -23,7 +23,7 @@ import { openSession } from '../runtime/session.ts';
 import { copyCompanions, type KeptBlock } from './configuration.ts';
 import type { Calibration } from './calibration.ts';
 import { type Ground, refitted } from './ground.ts';
-import { parametersOf, sha256Of } from './job.ts';
+import { parametersOf, sha256Of, weightsBeside } from './job.ts';
 import { timedRegimes } from './regimes.ts';
 import type { Found } from './objective.ts';
 import { DENSE, type Work } from './steps.ts';
@@ -95,8 +95,9 @@ export async function writeModel(
   found: Pick<Pruned, 'maxAbsDiff' | 'training'>,
   folder: string,
 ): Promise<void> {
-  await saveModel(model, join(folder, MODEL));
-  const sha256 = await sha256Of(join(folder, MODEL));
+  const file = join(folder, MODEL);
+  await saveModel(model, file);
+  const sha256 = await sha256Of(file, ...weightsBeside(file));
   const bytes = readdirSync(folder).reduce((sum, file) => sum + statSync(join(folder, file)).size, 0);
   const facts = { sha256, bytes, parameters: parametersOf(model), ...found };
   writeFileSync(join(folder, FACTS), JSON.stringify(facts));

@@ -3,10 +3,10 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { createReadStream, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { type Config, type NamedFile, namedFile } from '../config.ts';
-import { type ModelFolder, openFolder } from '../data/folder.ts';
+import { type ModelFolder, openFolder, weightFiles } from '../data/folder.ts';
 import { type SyntheticShape, syntheticFeeds } from '../data/synthetic.ts';
 import { InputError } from '../errors.ts';
 import { openModel } from '../onnx/load.ts';
@@ -71,7 +71,7 @@ export async function openModelFolder(path: string): Promise<OpenedModel> {
     folder,
     title: basename(folder.modelFile) === 'model.onnx' ? basename(folder.folder) : basename(folder.modelFile),
     model,
-    sha256: await sha256Of(folder.modelFile),
+    sha256: await sha256Of(folder.modelFile, ...externalFiles(model)),
     bytes: statSync(folder.modelFile).size + externalBytes(model),
     inputs,
     vocabulary: folder.config?.vocabularySize ?? embeddingRows(model) ?? FALLBACK_VOCABULARY,
@@ -118,7 +118,7 @@ export type TimingShape = Omit<SyntheticShape, 'image'> & { readonly image?: Ima
 
 /**
  * Reads a data file as the task does, into batches.
- * @param limit the first so many rows; all when left out
+ * @param limit the first so many rows; when left out all, or of evaluation those that the configuration asks for
  * @throws InputError for a missing or unsuitable file, row, label or tokenizer
  */
 export async function openDataset(
@@ -126,7 +126,7 @@ export async function openDataset(
   config: TaskConfig,
   which: DataName,
   progress: Progress,
-  limit?: number,
+  limit: number | undefined = which === 'evaluation' ? config.evaluationRows : undefined,
 ): Promise<Dataset> {
   const [file, another] = filesOf(config, which);
   if (another !== undefined) {
@@ -178,8 +178,24 @@ export function parametersOf({ graph }: Model): number {
     .reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-export async function sha256Of(file: string): Promise<string> {
+/** The files of a model's external data, in the order of their names. */
+function externalFiles(model: Model): string[] {
+  const paths = [...storedTensors(model)].flatMap((stored) => externalRange(stored)?.file.path ?? []);
+  return [...new Set(paths)].sort();
+}
+
+/** The same of a model that we wrote: whatever lies beside it under its name. */
+export function weightsBeside(file: string): string[] {
+  const own = basename(file);
+  return readdirSync(dirname(file))
+    .filter((name) => name !== own && name.startsWith(own) && weightFiles.test(name))
+    .sort()
+    .map((name) => join(dirname(file), name));
+}
+
+/** Of a file, or of several, one after the other: a model is another where only its external data is. */
+export async function sha256Of(...files: readonly string[]): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  for (const file of files) for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }

@@ -5,13 +5,13 @@
  */
 import type { Config } from '../config.ts';
 import { cloneModel } from '../onnx/edit.ts';
-import { encodeModel } from '../onnx/encode.ts';
 import { openCandidates } from '../prune/candidates.ts';
 import type { BlockLevels } from '../prune/database.ts';
 import { evolve } from '../prune/evolution.ts';
 import { type LatencyTable, timeAt } from '../prune/latency.ts';
 import { lossPriors, sampledLevels } from '../prune/sensitivity.ts';
 import { type Assignment, type Candidate, search, solve, TIME_BUCKETS } from '../prune/spdy.ts';
+import { openGraph } from '../runtime/graph.ts';
 import { openSession } from '../runtime/session.ts';
 import { random } from '../tensor/random.ts';
 import type { Ground } from './ground.ts';
@@ -113,10 +113,9 @@ async function denseAnswers(
 ): Promise<Feeds[]> {
   const extended = append && cloneModel(model);
   if (extended) append(extended);
-  await using session = await openSession(
-    extended ? encodeModel(extended) : folder.modelFile,
-    machine.session,
-  );
+  await using session = extended
+    ? await openGraph(extended, machine.session)
+    : await openSession(folder.modelFile, machine.session);
   const answers: Feeds[] = [];
   for (const batch of batches)
     answers.push(await session.run({ ...batch.feeds, ...feeds?.(batch) }, fetches));

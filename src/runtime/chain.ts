@@ -29,14 +29,16 @@ export interface Chain extends AsyncDisposable {
 }
 
 /**
- * Each session has threads of its own. Those of a part that is done would spin, and take the cores from the next part:
- * they stop when their run ends.
+ * Each session has threads and memory of its own. The threads of a part that is done would spin, and take the cores from the
+ * next part: they stop when their run ends. And each arena would keep what its part took at most: together several times what is
+ * ever in use at once.
  */
 const TAKING_TURNS = { 'session.force_spinning_stop': '1' };
 
 /** Opens a session for each part. */
 export async function openChain(segments: readonly Segment[], options: SessionOptions = {}): Promise<Chain> {
-  const own = segments.length > 1 ? { ...options, extra: { ...TAKING_TURNS, ...options.extra } } : options;
+  const apart = { ...options, arena: false, extra: { ...TAKING_TURNS, ...options.extra } };
+  const own = segments.length > 1 ? apart : options;
   const sessions: Session[] = [];
   const close = async () => {
     for (const session of sessions.splice(0)) await session[Symbol.asyncDispose]();
