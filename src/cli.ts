@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { type Config, loadConfig } from './config.ts';
 import { InputError } from './errors.ts';
+import { dropOf } from './evaluate/measures.ts';
 import { endingOf, exitCodes } from './exit.ts';
 import { complaintOf, examples, pick, withFlags, written } from './flags.ts';
 import { readRecord } from './record.ts';
@@ -273,10 +274,10 @@ async function runVerb(config: Config, terminal: Terminal): Promise<Result> {
   const missed = record.targets.filter((t) => t.status !== 'met');
   for (const { target, status } of missed) terminal.warn(`the target of ${target}× is ${status}`);
   const { maxDrop } = config;
-  const dropped = record.targets.filter((t) => maxDrop !== undefined && -t.metric.delta > maxDrop);
+  const dropped = record.targets.filter((t) => maxDrop !== undefined && dropOf(t.metric) > maxDrop);
   for (const { target, metric } of dropped) {
     terminal.warn(
-      `at ${target}× ${metric.name} falls by ${(-metric.delta).toFixed(4)}, more than max-drop (${maxDrop})`,
+      `at ${target}× ${metric.name} is worse by ${dropOf(metric).toFixed(4)}, more than max-drop (${maxDrop})`,
     );
   }
   const code = missed.length + dropped.length > 0 ? exitCodes.missed : exitCodes.done;

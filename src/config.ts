@@ -42,7 +42,7 @@ const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).pre
 const schema = z.strictObject({
   model: file('The model: a folder with model.onnx, config.json and tokenizer.json, or an .onnx file.'),
   task: z
-    .enum(['text-classification', 'causal-lm', 'image-classification'])
+    .enum(['text-classification', 'causal-lm', 'image-classification', 'question-answering', 'token-classification', 'sentence-similarity'])
     .optional()
     .describe('What the model does; as a rule what `architectures` in its config.json say.'),
   data: section({
@@ -67,7 +67,18 @@ const schema = z.strictObject({
       .string()
       .min(1)
       .default('label')
-      .describe('The column with the label: a whole number, or a name in config.json.'),
+      .describe(
+        'The column with the label: a whole number, or a name in config.json; of sentence-similarity, how alike the texts are.',
+      ),
+    question: z.string().min(1).default('question').describe('The column with the question.'),
+    context: z.string().min(1).default('context').describe('The column with the text that holds its answer.'),
+    answers: z.string().min(1).default('answers').describe('The column with the right answers.'),
+    words: z.string().min(1).default('tokens').describe("The column with a sentence's words, a list."),
+    tags: z
+      .string()
+      .min(1)
+      .default('ner_tags')
+      .describe("The column with the words' labels, a list of whole numbers or of names in config.json."),
   }),
   speedups: z
     .array(z.number().gt(1))
@@ -144,6 +155,14 @@ const schema = z.strictObject({
     .describe(
       'Tokens by which the windows of a language model advance in evaluation, each but the first scored on what is new to it; a whole window when left out.',
     ),
+  'doc-stride': z
+    .int()
+    .min(0)
+    .default(128)
+    .describe(
+      'Tokens that the windows of a long context share, in question-answering: at most half of what a window holds.',
+    ),
+  'max-answer-length': count().default(30).describe('Tokens of an answer, at most, in question-answering.'),
   'calibration-rows': count()
     .default(512)
     .describe(

@@ -16,8 +16,8 @@ export interface TextLoss {
 
 /** What is said of texts: each of their tokens weighs the same. NaN where none is scored. */
 export const languageMetrics = {
-  /** exp of the mean loss. */
-  perplexity: (texts) => Math.exp(ratio(texts, 'loss')),
+  /** exp of the mean loss; capped, since a broken model's would leave the numbers that JSON has. */
+  perplexity: (texts) => Math.min(Math.exp(ratio(texts, 'loss')), 1e300),
   accuracy: (texts) => ratio(texts, 'right'),
 } as const satisfies Partial<Record<MeasureName, RowMetric<TextLoss>>>;
 

@@ -13,6 +13,7 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isObject, readJsonObject } from '../data/folder.ts';
 import type { Model } from '../onnx/model.ts';
+import type { Analysis } from '../structure/analyse.ts';
 import type { Block } from '../structure/block.ts';
 
 /** A block after a cut, with the structures that stay, ascending. */
@@ -41,13 +42,12 @@ export function keptBlocks(blocks: readonly Block[], kept: readonly (readonly nu
 }
 
 /** The heads of each cache among the inputs of a cut model. */
-export function cacheHeadsOf({ graph }: Model, blocks: readonly Block[]): number[] {
-  return blocks.flatMap(({ caches = [] }) =>
-    caches.flatMap(({ name, axis }) => {
-      const size = graph.inputs.find((input) => input.name === name)?.shape?.[axis];
-      return typeof size === 'number' ? [size] : [];
-    }),
-  );
+export function cacheHeadsOf({ graph }: Model, { blocks, picks }: Analysis): number[] {
+  const caches = [...blocks.flatMap((block) => block.caches ?? []), ...picks.flatMap((pick) => pick.caches)];
+  return caches.flatMap(({ name, axis }) => {
+    const size = graph.inputs.find((input) => input.name === name)?.shape?.[axis];
+    return typeof size === 'number' ? [size] : [];
+  });
 }
 
 /**
@@ -106,9 +106,8 @@ export function rewriteConfiguration(text: string, { name, blocks, cacheHeads = 
   const attention = blocks.filter(({ kind }) => kind === 'attention');
 
   const [heads, ...others] = new Set(cacheHeads);
-  const dense = new Set(attention.filter(({ caches }) => caches).map(({ structures }) => structures));
   if (heads !== undefined && others.length === 0)
-    for (const key of cacheHeadKeys) if (dense.has(plain[key] as number)) config[key] = heads;
+    for (const key of cacheHeadKeys) if (Number.isInteger(plain[key])) config[key] = heads;
 
   const pruned = prunedHeads(plain, attention);
   if (pruned) config.pruned_heads = pruned;

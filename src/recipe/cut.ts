@@ -109,12 +109,13 @@ function placeOf(output: string, name: string) {
     : { isFolder, folder: around, file: output };
 }
 
-function describe(name: string, model: Model, { blocks }: Analysis, removal: Removal): CutFile {
+function describe(name: string, model: Model, analysis: Analysis, removal: Removal): CutFile {
+  const { blocks } = analysis;
   const stays = ({ id, structures }: { id: string; structures: number }) => {
     const gone = new Set(removal.get(id));
     return Array.from({ length: structures }, (_, i) => i).filter((i) => !gone.has(i));
   };
-  return { name, blocks: keptBlocks(blocks, blocks.map(stays)), cacheHeads: cacheHeadsOf(model, blocks) };
+  return { name, blocks: keptBlocks(blocks, blocks.map(stays)), cacheHeads: cacheHeadsOf(model, analysis) };
 }
 
 function resized(analysis: Analysis, removal: Removal): Resized[] {

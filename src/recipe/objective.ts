@@ -76,7 +76,7 @@ export async function openLoss(
   { model, analysis, left }: Ground,
   databases: readonly BlockLevels[],
   domains: readonly Dataset[],
-): Promise<{ judge: Judge; close: () => Promise<void> }> {
+): Promise<{ judge: Judge; judged: readonly Domain[]; close: () => Promise<void> }> {
   const criteria = domains.map((rows) => taskOf(config).criterion(opened, rows));
   const [criterion] = criteria; // what a criterion adds to the graph is the model's, not the rows'
   const candidates = await openCandidates(model, analysis, databases, {
@@ -101,7 +101,7 @@ export async function openLoss(
     });
   }
   const judge = openJudge(judged, config.calibration.combine, config.search.seed);
-  return { judge, close: async () => await candidates[Symbol.asyncDispose]() };
+  return { judge, judged, close: async () => await candidates[Symbol.asyncDispose]() };
 }
 
 /** What the dense model gives, when candidates begin at what is left of it. */

@@ -26,11 +26,12 @@ export async function profileStep({
   const timed = timedRegimes(opened, config);
   for (const { shape: regime, feeds } of timed) {
     const { weight: _, ...shape } = regime;
+    const tokens = shape.batch * shape.sequence;
     // A regime is worth its time in any mix: the weight is no part of what is measured.
     const key = [machine.hardware.fingerprint, machine.session, opened.sha256, shape];
     if (timed.length > 1) progress.say(`Timing levels: ${regime.name}`);
     const table = await stages.json('profile', key, () =>
-      latencyTable(opened.model, analysis, feeds, { ...machine.session, progress }),
+      latencyTable(opened.model, analysis, feeds, { ...machine.session, tokens, progress }),
     );
     regimes.push({ regime, table });
   }

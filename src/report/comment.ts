@@ -32,6 +32,7 @@ const DROPS: readonly (readonly [Part, string])[] = [
   ['method', 'the method'],
   ['training', 'the training'],
   ['widths', "the layers' widths"],
+  ['domains', 'the calibration rows'],
   ['regimes', 'what each regime gained'],
   ['hardware', 'hardware and versions'],
   ['chart', 'charts'],

@@ -3,6 +3,7 @@
  * @module
  */
 import type { RunRecord } from '../record.ts';
+import { chosenRowsLines, targetsByDomain } from './domains.ts';
 import { plain } from './escape.ts';
 import {
   bytes,
@@ -37,6 +38,8 @@ function one(record: RunRecord): string {
     notes(record).map((note) => `* ${note}`),
     gains(record).length === 0 ? [] : table(gains(record)),
     keptLines(record),
+    targetsByDomain(record, plain).length === 0 ? [] : table(targetsByDomain(record, plain)),
+    bullets('Calibration rows', chosenRowsLines(record, plain)),
     bullets('Trained', trainingLines(record)),
     bullets('Warnings', record.warnings),
     bullets(
@@ -54,13 +57,13 @@ function one(record: RunRecord): string {
 /** Header, dense row, one row per target. */
 function results(record: RunRecord): readonly (readonly string[])[] {
   const { dense } = record;
-  const { label, points } = metricStyle(dense.metric.name);
+  const { heading, points } = metricStyle(dense.metric.name);
   return [
     [
       'target',
       'measured',
       'latency',
-      plain(label),
+      plain(heading),
       `change${points && ', points'}`,
       'parameters',
       'size',

@@ -15,13 +15,20 @@ import { warnWhenBusy } from './hardware.ts';
 import type { Provider } from './session.ts';
 import { type ChildOptions, runChild } from './spawn.ts';
 
-export interface SmallModel {
+export type SmallModel = {
   readonly key: string;
-  /** The model, or how to make it: then only one is in memory at a time. */
-  readonly bytes: Uint8Array | (() => Uint8Array);
   /** Tensors shared between models are handed over once. */
   readonly feeds: Feeds;
-}
+} & (
+  | {
+      /** The model, or how to make it: then only one is in memory at a time. */
+      readonly bytes: Uint8Array | (() => Uint8Array);
+    }
+  | {
+      /** Writes a model that may be more than bytes can hold. */
+      readonly save: (file: string) => Promise<void>;
+    }
+);
 
 export interface ProfileOptions extends ChildOptions {
   readonly provider: Provider;
@@ -32,6 +39,8 @@ export interface ProfileOptions extends ChildOptions {
   readonly warmup?: number;
   /** Timed runs at each visit, of which the median counts: 5 when left out. */
   readonly runs?: number;
+  /** Seconds of timed runs at each visit, at least: none when left out. */
+  readonly minSeconds?: number;
   readonly progress?: Progress;
 }
 
@@ -44,14 +53,13 @@ export function timeEach(
   models: readonly SmallModel[],
   options: ProfileOptions,
 ): Promise<Map<string, number[]>> {
-  const { provider, threads, rounds = 3, warmup = 2, runs = 5, progress = silent, ...child } = options;
+  const { provider, threads, rounds = 3, warmup = 2, runs = 5, minSeconds = 0, ...rest } = options;
+  const { progress = silent, ...child } = rest;
   return inTemporaryFolder(async (folder) => {
     const feedsFile = join(folder, 'feeds');
     await writeFeeds(feedsFile, Object.fromEntries(models.map(({ key, feeds }) => [key, feeds])));
     const files = models.map((_, i) => join(folder, `${i}.onnx`));
-    for (const [i, { bytes }] of models.entries()) {
-      await onDisk(folder, () => writeFile(files[i], typeof bytes === 'function' ? bytes() : bytes));
-    }
+    for (const [i, model] of models.entries()) await onDisk(folder, () => written(model, files[i]));
 
     await warnWhenBusy(progress);
     const mediansMs = new Map(models.map(({ key }) => [key, [] as number[]]));
@@ -65,7 +73,7 @@ export function timeEach(
         rounds,
         warmup,
         runs,
-        minSeconds: 0,
+        minSeconds,
       },
       'the process that times the levels',
       (answer) => {
@@ -79,4 +87,9 @@ export function timeEach(
     task.done();
     return mediansMs;
   });
+}
+
+async function written(model: SmallModel, file: string): Promise<void> {
+  if ('save' in model) return await model.save(file);
+  await writeFile(file, typeof model.bytes === 'function' ? model.bytes() : model.bytes);
 }

@@ -28,11 +28,11 @@ import {
   sizeOfAxis,
   unify,
 } from './axes.ts';
-import type { Block, Refusal } from './block.ts';
+import type { Block, Cache, Refusal } from './block.ts';
 import { type Contraction, findBlocks, type Site } from './blocks.ts';
 import { flatten, nest } from './branches.ts';
 import { dimensionsOf } from './dimensions.ts';
-import { follow, type Operation } from './rules/operation.ts';
+import { follow, type Operation, picking } from './rules/operation.ts';
 import { ruleOf, takesSlices } from './rules.ts';
 
 /** An integer vector that holds sizes: what its items must be after a cut. */
@@ -47,6 +47,17 @@ export interface Target {
   readonly redundant: boolean;
 }
 
+/** A Gather by constant indices: one of them for each slice of `by`. */
+export interface Pick {
+  /** The node's identity: its first output. */
+  readonly node: string;
+  readonly of: Axis;
+  readonly by: Axis;
+  readonly indices: readonly number[];
+  /** The model's inputs and outputs that hold the axis. */
+  readonly caches: readonly Cache[];
+}
+
 export interface Analysis {
   readonly blocks: readonly Block[];
   readonly refused: readonly Refusal[];
@@ -57,6 +68,8 @@ export interface Analysis {
   /** The axes of operands that have their own: constants, and tables that several layers share. */
   readonly operands: ReadonlyMap<string, Axes>;
   readonly targets: readonly Target[];
+  /** Picks from axes of which nothing else forbids to cut what none of them names. */
+  readonly picks: readonly Pick[];
   /** The axes of each integer input that tokens or their mask may come in: [batch, sequence]. */
   readonly tokenInputs: readonly Axes[];
   /** The element type of a value. */
@@ -65,6 +78,9 @@ export interface Analysis {
 
 /** Values that a constant is computed from, at most. */
 const LONGEST_COMPUTATION = 500;
+
+/** Bytes of indices that are looked at, at most: more of them are data. */
+const LONGEST_PICK = 8192;
 
 /** The identity of a node: names of values are unique, names of nodes are not. */
 export const nodeKey = (node: Node): string => node.outputs.find((output) => output !== '') ?? '';
@@ -82,6 +98,7 @@ export function analyse(given: Model): Analysis {
   /** Atoms of what several layers read though no activation decides it. */
   const shared = new Set<Atom>();
   const contractions: Contraction[] = [];
+  const picks: (Omit<Pick, 'caches'> & { readonly at: string })[] = [];
   const batched: Axis[] = [];
   const mixed: Axis[] = [];
 
@@ -106,6 +123,7 @@ export function analyse(given: Model): Analysis {
       contract: (one: { input: number; at: number }, other: { input: number; at: number }) => {
         for (const { input, at } of [one, other]) op.freeze(inputs[input]?.[at] ?? [], 'sums over it');
       },
+      pick: (of: Axis) => op.freeze(of, picking),
       batch() {},
       mix() {},
       target() {},
@@ -192,6 +210,14 @@ export function analyse(given: Model): Analysis {
           rows: axes(side.input)![1 - side.at],
         });
       },
+      pick(of, by) {
+        const stored = facts.stored(node.inputs[1]);
+        const size = sizeOfAxis(of);
+        if (stored?.shape.length !== 1 || stored.byteLength > LONGEST_PICK || size === undefined)
+          return stop(of, picking);
+        const indices = Array.from(stored.tensor().data as ArrayLike<number | bigint>, Number);
+        picks.push({ node: nodeKey(node), of, by, indices: indices.map((i) => (i < 0 ? i + size : i)), at });
+      },
       batch: (of) => batched.push(of),
       mix: (of) => mixed.push(of),
       target: (where, items, redundant = false) =>
@@ -225,6 +251,21 @@ export function analyse(given: Model): Analysis {
     });
     freezeCaptured(node, (name) => values.get(name));
   }
+  const summed = new Set(contractions.flatMap(({ contracted }) => leaves(contracted)));
+  const free = picks.flatMap((pick): Pick[] => {
+    const atoms = leaves(pick.of);
+    const ends = (['input', 'output'] as const).flatMap((end) =>
+      model.graph[`${end}s`].flatMap(({ name }) =>
+        (values.get(name) ?? []).map((one, axis) => ({ name, end, axis, one })),
+      ),
+    );
+    const caches = ends.filter(({ one }) => leaves(one).some((atom) => atoms.includes(atom)));
+    const isFree = atoms.every((atom) => !atom.frozen && !summed.has(atom));
+    return isFree && caches.every(({ one }) => sameAxis(one, pick.of))
+      ? [{ ...pick, caches: caches.map(({ one, ...cache }) => cache) }]
+      : [];
+  });
+  for (const { of, at } of picks) freeze(of, { at, what: picking });
   const found = findBlocks(model.graph, {
     values,
     operands,
@@ -245,7 +286,16 @@ export function analyse(given: Model): Analysis {
     const reason = 'No matrix product in it reads what another makes, so there are no structures to remove.';
     refused.push({ at: `"${model.graph.name}"`, reason });
   }
-  return { ...found, refused, values, operands, targets, tokenInputs, typeOf: dimensions.typeOf };
+  return {
+    ...found,
+    refused,
+    values,
+    operands,
+    targets,
+    picks: free,
+    tokenInputs,
+    typeOf: dimensions.typeOf,
+  };
 }
 
 /** The axes that a rule gives; one without a number is what inference calls it. */

@@ -35,7 +35,7 @@ async function kept(name: string, heads: (layer: number) => readonly number[], c
   const blocks = keptBlocks(analysis.blocks, stays);
   const past = smaller.graph.inputs.filter((input) => input.name.startsWith('past'));
   return {
-    file: { name: 'model.onnx', blocks, cacheHeads: cacheHeadsOf(smaller, analysis.blocks) },
+    file: { name: 'model.onnx', blocks, cacheHeads: cacheHeadsOf(smaller, analysis) },
     shapes: past.map(({ shape }) => shape),
     text: readFileSync(join(fixture(name).folder, 'config.json'), 'utf8'),
   };

@@ -5,6 +5,7 @@
  */
 
 import type { Span } from '../spans/normalised.ts';
+import { InputError } from '../../errors.ts';
 import type { Piece } from '../spans/pieces.ts';
 import type { EncodedRow, Tokenizer } from '../tokenizer.ts';
 import type { Question } from './questions.ts';
@@ -18,6 +19,9 @@ export interface ContextWindow extends EncodedRow {
   readonly spans: readonly Span[];
 }
 
+/** Tokens of question and context that a window holds, at least. */
+const LEAST = 8;
+
 export interface WindowOptions {
   /** Tokens of a window, question and special tokens included. */
   readonly length: number;
@@ -27,7 +31,7 @@ export interface WindowOptions {
 
 /**
  * The windows of all questions, in order. The question is whole in each, unless it took more than half of the room.
- * @throws InputError where the tokens of a context cannot be told
+ * @throws InputError where a window is too short, or the tokens of a context cannot be told
  */
 export function contextWindows(
   questions: readonly Question[],
@@ -44,6 +48,11 @@ export function contextWindows(
       context = { text: asked.context, pieces: tokenizer.locate(asked.context) };
     }
     const room = length - special;
+    if (room < LEAST) {
+      throw new InputError(
+        `config: a window of ${length} tokens has room for ${Math.max(0, room)} beside the special ones, expected ${LEAST} for a question and its context. Raise max-length.`,
+      );
+    }
     const A = tokenizer.locate(asked.question.trimStart()).slice(0, Math.floor(room / 2));
     const ids = A.map(({ id }) => id);
     for (const [from, to] of overlapping(context.pieces.length, room - A.length, stride)) {

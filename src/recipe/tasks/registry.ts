@@ -6,13 +6,19 @@ import type { Config } from '../../config.ts';
 import { InputError } from '../../errors.ts';
 import { causalLm } from './causal-lm.ts';
 import { imageClassification } from './image-classification.ts';
+import { questionAnswering } from './question-answering.ts';
+import { sentenceSimilarity } from './sentence-similarity.ts';
 import type { Task, TaskConfig, TaskModel, TaskName } from './task.ts';
 import { textClassification } from './text-classification.ts';
+import { tokenClassification } from './token-classification.ts';
 
 const tasks: Readonly<Record<TaskName, Task>> = {
   'text-classification': textClassification,
   'causal-lm': causalLm,
   'image-classification': imageClassification,
+  'question-answering': questionAnswering,
+  'token-classification': tokenClassification,
+  'sentence-similarity': sentenceSimilarity,
 };
 
 const STANDARD: TaskName = 'text-classification';

@@ -3,10 +3,10 @@
  * @module
  */
 import type { Config } from '../../config.ts';
-import { usableLength } from '../../data/batch.ts';
-import { readsTokens } from '../../data/decoder.ts';
+import { type Batch, batches, usableLength } from '../../data/batch.ts';
+import { emptyCache, readsTokens } from '../../data/decoder.ts';
 import { meaningOf } from '../../data/feeds.ts';
-import { checkTokens, type Encoding, openTokenizer, type Tokenizer } from '../../data/tokenizer.ts';
+import { checkTokens, type EncodedRow, type Encoding, openTokenizer, type Tokenizer } from '../../data/tokenizer.ts';
 import type { Model } from '../../onnx/model.ts';
 import type { TaskModel } from './task.ts';
 
@@ -36,6 +36,12 @@ export async function openText({ folder, inputs, model }: TaskModel, config: Con
     longest: Number.isFinite(length) ? length : config.shape.sequence,
     check: (rows) => checkTokens(rows, known),
   };
+}
+
+/** Encoded rows as batches, with an empty cache where the model reads one. */
+export function textBatches(rows: readonly EncodedRow[], padId: number, { inputs }: TaskModel): Batch[] {
+  const made = batches(rows, { inputs: inputs.filter(readsTokens), padId, batchTokens: BATCH_TOKENS });
+  return made.map((batch) => ({ ...batch, feeds: { ...batch.feeds, ...emptyCache(inputs, batch.shape) } }));
 }
 
 const laysOut: ReadonlySet<string> = new Set([

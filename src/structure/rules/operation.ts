@@ -24,6 +24,8 @@ export interface Operation {
   unify(a: Axis, b: Axis): void;
   /** Sums over axis `at` of one input against an axis of the other. A constant matrix makes it a consumer. */
   contract(one: Contracted, other: Contracted): void;
+  /** Takes slices of an axis by constant indices, one for each slice of `by`. Those that none names may go, no others. */
+  pick(of: Axis, by: Axis): void;
   /** Slices that meet only their own kind while two activations are multiplied: heads. */
   batch(of: Axis): void;
   /** The inside of a head: what such a product keeps beside its batch. */
@@ -55,6 +57,7 @@ export const refused = (why?: string): Refused => ({ why });
 export const isRefused = (answer: unknown): answer is Refused =>
   typeof answer === 'object' && answer !== null && 'why' in answer;
 
+export const picking = 'picks slices of it by index';
 export const computed = refused('takes its sizes from what only a run can tell');
 export const outside = refused('names an axis that its operand does not have');
 const lacking = refused('lacks an operand');

@@ -14,6 +14,7 @@ import {
   listedAxes,
   type Operation,
   outside,
+  picking,
   place,
   type Rule,
   refused,
@@ -101,7 +102,8 @@ export const gather: Rule = known([any, any], (op, data, indices) => {
   if (at === undefined) return outside;
   const run = consecutive(op, data[at]);
   if (!run) {
-    op.freeze(data[at], 'picks slices of it by index');
+    if (op.isConstant(1) && indices.length === 1) op.pick(data[at], indices[0]);
+    else op.freeze(data[at], picking);
     return [data.toSpliced(at, 1, ...indices)];
   }
   // What lies before a number that can be written anew may be cut, and what lies behind one that counts from the front.
