@@ -42,7 +42,14 @@ const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).pre
 const schema = z.strictObject({
   model: file('The model: a folder with model.onnx, config.json and tokenizer.json, or an .onnx file.'),
   task: z
-    .enum(['text-classification', 'causal-lm', 'image-classification', 'question-answering', 'token-classification', 'sentence-similarity'])
+    .enum([
+      'text-classification',
+      'causal-lm',
+      'image-classification',
+      'question-answering',
+      'token-classification',
+      'sentence-similarity',
+    ])
     .optional()
     .describe('What the model does; as a rule what `architectures` in its config.json say.'),
   data: section({

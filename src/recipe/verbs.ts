@@ -92,7 +92,7 @@ export async function evaluate(
   await using session = await openSession(opened.folder.modelFile, options);
   const answers = await task.answer(session, data, { model: opened, session: options, progress });
   const metric = task.score(answers, data, { metric: config.metric, seed: config.search.seed });
-  return { metric, rows: data.count };
+  return { metric, rows: data.scored ?? data.count };
 }
 
 /** The latency table of one regime, or of their mix. */

@@ -3,9 +3,8 @@
  * question.
  * @module
  */
-
-import type { Span } from '../spans/normalised.ts';
 import { InputError } from '../../errors.ts';
+import type { Span } from '../spans/normalised.ts';
 import type { Piece } from '../spans/pieces.ts';
 import type { EncodedRow, Tokenizer } from '../tokenizer.ts';
 import type { Question } from './questions.ts';

@@ -51,7 +51,8 @@ export const questionAnswering: Task<Asked, Answered> = {
     const { tokenizer, longest, check } = await openText(model, config);
     const length = config.maxLength === undefined ? Math.min(longest, WINDOW) : longest;
     const task = progress.task('tokenizing', questions.length);
-    const windows = contextWindows(questions, tokenizer, { length, stride: config.docStride }, () => task.advance());
+    const options = { length, stride: config.docStride };
+    const windows = contextWindows(questions, tokenizer, options, () => task.advance());
     task.done();
     check(windows);
     const answering = {
@@ -63,6 +64,7 @@ export const questionAnswering: Task<Asked, Answered> = {
       questions,
       ...answering,
       count: windows.length,
+      scored: questions.length,
       batches: textBatches(windows, tokenizer.padId, model),
       sha256: createHash('sha256').update(JSON.stringify({ windows, questions, answering })).digest('hex'),
     };
@@ -126,7 +128,9 @@ export const questionAnswering: Task<Asked, Answered> = {
 };
 
 function worths({ texts }: Answered, { questions }: Asked, metric: MeasureName): number[] {
-  if (!Object.hasOwn(worth, metric)) throw new RangeError(`question-answering: "${metric}" is no metric of answers`);
+  if (!Object.hasOwn(worth, metric)) {
+    throw new RangeError(`question-answering: "${metric}" is no metric of answers`);
+  }
   return questions.map(({ answers }, k) => worth[metric as keyof typeof worth](texts[k], answers));
 }
 

@@ -74,6 +74,7 @@ export const sentenceSimilarity: Task<Pairs, Likenesses> = {
       scores: pairs.map(({ score }) => score),
       pooling,
       count: rows.length,
+      scored: pairs.length,
       batches: textBatches(rows, tokenizer.padId, model),
       sha256: createHash('sha256').update(JSON.stringify({ pairs, rows, pooling })).digest('hex'),
     };
@@ -98,7 +99,8 @@ export const sentenceSimilarity: Task<Pairs, Likenesses> = {
         let sum = 0;
         for (const at of rows.keys()) {
           const own = (values: Float32Array) => values.subarray(at * width, (at + 1) * width);
-          sum += 1 - cosine(own(before), own(after));
+          // Rounding may take the cosine beyond 1; a loss is never negative.
+          sum += Math.max(0, 1 - cosine(own(before), own(after)));
         }
         return { sum, weight: rows.length };
       },

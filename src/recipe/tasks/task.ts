@@ -47,6 +47,8 @@ export interface TaskBatch {
 export interface Dataset {
   /** How many rows there are: what losses are means over. */
   readonly count: number;
+  /** How many the metric is of, where these are not the rows: questions of several windows, pairs of texts. */
+  readonly scored?: number;
   /** Together they hold each of the rows 0 … count−1 once. */
   readonly batches: readonly TaskBatch[];
   /** A digest of everything that the batches hold. */

@@ -60,7 +60,9 @@ export const tokenClassification: Task<Tagged, Tags> = {
     task.done();
     check(rows);
     if (cutOff > 0) {
-      progress.warn(`${file}: ${cutOff} words are beyond the ${longest} tokens that a row may have, and are left out`);
+      progress.warn(
+        `${file}: ${cutOff} words are beyond the ${longest} tokens that a row may have, and are left out`,
+      );
     }
     if (rows.every(({ firsts }) => firsts.length === 0)) {
       throw new InputError(

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -176,12 +176,22 @@ describe('scored pairs', () => {
 });
 
 describe('the pooling of a folder', () => {
-  const saved = (modes: Record<string, boolean>) => {
+  const saved = (modes: Record<string, unknown>) => {
     const home = mkdtempSync(join(folder, 'pooling-'));
-    rmSync(join(home, '1_Pooling'), { recursive: true, force: true });
-    return { home, modes };
+    mkdirSync(join(home, '1_Pooling'));
+    writeFileSync(join(home, '1_Pooling', 'config.json'), JSON.stringify({ word_embedding_dimension: 8, ...modes }));
+    return home;
   };
-  test('is the mean where nothing is said', () => {
-    expect(poolingOf(saved({}).home)).toBe('mean');
+
+  test('is what sentence-transformers wrote there, and the mean where it wrote nothing', () => {
+    expect(poolingOf(folder)).toBe('mean');
+    expect(poolingOf(saved({ pooling_mode_mean_tokens: true, pooling_mode_cls_token: false }))).toBe('mean');
+    expect(poolingOf(saved({ pooling_mode_mean_tokens: false, pooling_mode_cls_token: true }))).toBe('first');
+  });
+
+  test('is refused where it is neither', () => {
+    const home = saved({ pooling_mode_mean_tokens: true, pooling_mode_max_tokens: true });
+    expect(() => poolingOf(home)).toThrow(/pools by mean_tokens and max_tokens, expected mean_tokens or cls_token/);
+    expect(() => poolingOf(home)).toThrow(InputError);
   });
 });
