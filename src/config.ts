@@ -45,6 +45,7 @@ const schema = z.strictObject({
     .enum([
       'text-classification',
       'causal-lm',
+      'masked-lm',
       'image-classification',
       'question-answering',
       'token-classification',
@@ -54,7 +55,7 @@ const schema = z.strictObject({
     .describe('What the model does; as a rule what `architectures` in its config.json say.'),
   data: section({
     calibration: fileList(
-      'Rows that pruning looks at: a JSONL, CSV or Parquet file. `run` needs it. A list of files, each `FILE` or `NAME=FILE`, is a domain each.',
+      'Rows that pruning looks at: a JSONL, CSV or Parquet file, or for language models plain text. `run` needs it. A list of files, each `FILE` or `NAME=FILE`, is a domain each.',
     ).optional(),
     training: file('Rows that training learns from; those of data.calibration when left out.').optional(),
     validation: file(

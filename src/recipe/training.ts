@@ -11,6 +11,7 @@ import { encodeModel } from '../onnx/encode.ts';
 import type { Model } from '../onnx/model.ts';
 import { type Progress, silent } from '../progress.ts';
 import { openSession } from '../runtime/session.ts';
+import { withEmptyCache } from '../train/cache.ts';
 import { hiddenStates } from '../train/hidden.ts';
 import type { Losses } from '../train/losses.ts';
 import { type Trained, type Training, train } from '../train/train.ts';
@@ -114,7 +115,7 @@ export async function requireTrainable(
 ): Promise<void> {
   await using _ = await openTrainer({
     ...machine.session,
-    student,
+    student: withEmptyCache(student),
     losses: lossesOf(config, teacher !== undefined),
     hidden: teacher === undefined ? [] : hiddenStates(teacher),
     optimiser: optimiserOf(config),

@@ -33,6 +33,7 @@ import type { SessionOptions } from '../runtime/session.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { AdamW } from './adamw.ts';
 import { type Evaluation, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
+import { withCacheOf, withEmptyCache } from './cache.ts';
 import { type HiddenState, hiddenStates } from './hidden.ts';
 import { inputsOf, type Losses, logitsShape, nextTokens } from './losses.ts';
 import { type Plan, planTraining } from './plan.ts';
@@ -93,7 +94,9 @@ export interface Trained {
  * @throws InputError for a model or losses that cannot be trained, and when the loss is no finite number
  * @throws MachineError when memory or disk runs out
  */
-export async function train(training: Training, progress: Progress): Promise<Trained> {
+export async function train(given: Training, progress: Progress): Promise<Trained> {
+  // Tokens are all that is learned from; a cache is empty meanwhile, and back in whatever leaves here.
+  const training = withoutCaches(given);
   const { losses, accumulate = 1, checkpoint, evaluate, patience = Number.POSITIVE_INFINITY } = training;
   const plan = planTraining({ ...training, inputs: inputsOf(training.student), accumulate });
   const schedule: Schedule = {
@@ -105,7 +108,7 @@ export async function train(training: Training, progress: Progress): Promise<Tra
   if (distils && !training.teacher) {
     throw new InputError('train: distillation needs a teacher. Give the dense model, or set λ2 and λ3 to 0.');
   }
-  const states = training.teacher && losses.token > 0 ? hiddenStates(training.teacher) : [];
+  const states = given.teacher && losses.token > 0 ? hiddenStates(given.teacher) : [];
   const { perToken } = logitsShape(training.student);
   await using trainer = await openTrainer({ ...training, schedule, accumulate, hidden: states });
   // A student that lost modules has fewer states than the teacher, whose answers serve the whole family.
@@ -150,7 +153,7 @@ export async function train(training: Training, progress: Progress): Promise<Tra
     done = next;
     const isEvaluated = evaluate !== undefined && (plan.isEvaluated(done) || done === plan.steps);
     if (isEvaluated) {
-      const metric = await evaluate(trainer.model());
+      const metric = await evaluate(withCacheOf(given.student, trainer.model()));
       evaluations.push({ step: done, metric });
       if (best === undefined || metric > best.metric) best = { metric, weights: trainer.weights() };
       progress.say(`Step ${done}: metric ${metric.toPrecision(4)}, best ${best.metric.toPrecision(4)}`);
@@ -158,11 +161,21 @@ export async function train(training: Training, progress: Progress): Promise<Tra
     if (checkpoint && (done % checkpoint.everySteps === 0 || isEvaluated || !isLeft())) await save();
   }
   task.done();
+  const model = best ? withWeights(trainer.model(), best.weights) : trainer.model();
   return {
-    model: best ? withWeights(trainer.model(), best.weights) : trainer.model(),
+    model: withCacheOf(given.student, model),
     curve,
     evaluations,
     stopped: done < plan.steps ? 'plateau' : 'finished',
+  };
+}
+
+function withoutCaches(training: Training): Training {
+  const { student, teacher } = training;
+  return {
+    ...training,
+    student: withEmptyCache(student),
+    ...(teacher && { teacher: withEmptyCache(teacher) }),
   };
 }
 

@@ -4,7 +4,15 @@
  */
 import { windowsOf } from '../../data/windows.ts';
 import { InputError } from '../../errors.ts';
-import { type AskedRows, askedRows, languageTask, readRows, type TokenAnswers } from './language.ts';
+import { languageMetrics } from '../../evaluate/language.ts';
+import {
+  type AskedRows,
+  askedRows,
+  languageTask,
+  lossesOf,
+  readRows,
+  type TokenAnswers,
+} from './language.ts';
 import type { Task, TaskConfig } from './task.ts';
 import { openText } from './text.ts';
 
@@ -33,6 +41,21 @@ export const causalLm: Task<AskedRows, TokenAnswers> = {
     });
     check(rows);
     return askedRows(rows, tokenizer.padId, model);
+  },
+
+  training: {
+    lessons: ({ rows, padId }) => ({
+      rows: rows.map(({ ids, typeIds }) => ({ ids, typeIds, label: 0 })),
+      padId,
+    }),
+    part: ({ rows, padId }, isIn, model) =>
+      askedRows(
+        rows.filter((_, row) => isIn(row)),
+        padId,
+        model,
+      ),
+    // What a teacher says of tokens is too large to keep; the text itself tells as much.
+    loss: (answers, rows) => Math.log(languageMetrics.perplexity(lossesOf(answers, rows))),
   },
 };
 

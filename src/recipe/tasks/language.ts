@@ -173,14 +173,14 @@ export const languageTask = {
     return answers;
   },
 
-  score(answers: TokenAnswers, { rows }: AskedRows, { metric, seed }: { metric: MeasureName; seed: number }) {
+  score(answers: TokenAnswers, rows: AskedRows, { metric, seed }: { metric: MeasureName; seed: number }) {
     return scoreRows(metric, lossesOf(answers, rows), languageMetrics[named(metric)], { seed });
   },
 
   compare(
     dense: TokenAnswers,
     other: TokenAnswers,
-    { rows }: AskedRows,
+    rows: AskedRows,
     { metric, seed }: { metric: MeasureName; seed: number },
   ) {
     const [before, after] = [dense, other].map((answers) => lossesOf(answers, rows));
@@ -188,7 +188,8 @@ export const languageTask = {
   },
 } satisfies Pick<Task<AskedRows, TokenAnswers>, 'criterion' | 'answer' | 'score' | 'compare'>;
 
-function lossesOf({ loss, right }: TokenAnswers, rows: readonly AskedRow[]): TextLoss[] {
+/** Sums over texts, as metrics take them. */
+export function lossesOf({ loss, right }: TokenAnswers, { rows }: AskedRows): TextLoss[] {
   return textsOf(
     rows.map((row, i) => ({
       document: row.document,

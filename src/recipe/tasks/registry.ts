@@ -6,6 +6,7 @@ import type { Config } from '../../config.ts';
 import { InputError } from '../../errors.ts';
 import { causalLm } from './causal-lm.ts';
 import { imageClassification } from './image-classification.ts';
+import { maskedLm } from './masked-lm.ts';
 import { questionAnswering } from './question-answering.ts';
 import { sentenceSimilarity } from './sentence-similarity.ts';
 import type { Task, TaskConfig, TaskModel, TaskName } from './task.ts';
@@ -15,6 +16,7 @@ import { tokenClassification } from './token-classification.ts';
 const tasks: Readonly<Record<TaskName, Task>> = {
   'text-classification': textClassification,
   'causal-lm': causalLm,
+  'masked-lm': maskedLm,
   'image-classification': imageClassification,
   'question-answering': questionAnswering,
   'token-classification': tokenClassification,

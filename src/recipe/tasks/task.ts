@@ -137,7 +137,7 @@ export interface TaskTraining<Rows extends Dataset = Dataset, Answers = unknown>
   lessons(rows: Rows): { readonly rows: readonly EncodedRow[]; readonly padId: number };
   /** A data set of some of the rows, in order. */
   part(rows: Rows, isIn: (row: number) => boolean, model: TaskModel): Rows;
-  /** The loss that tells when to stop: against the labels, or where a teacher answered, against its answers. */
+  /** The loss that tells when to stop: against the labels, or against a teacher's answers where the task keeps enough of them. */
   loss(answers: Answers, rows: Rows, teacher: Answers | undefined): number;
 }
 
