@@ -5,10 +5,9 @@
  *   npm run bundle
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build, type Plugin } from 'esbuild';
-import { codecFiles } from '../src/data/images/codecs.ts';
+import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -26,21 +25,6 @@ const programs: Readonly<Record<string, string>> = {
 /** CommonJS has no `import.meta`; files that are started themselves ask for `main`, which a bundle's are not. */
 const banner = "const __metaUrl = require('node:url').pathToFileURL(__filename).href;";
 
-/** The decoders of pictures are WebAssembly, which a bundle must hold: it has no packages beside it. */
-const codecs: Plugin = {
-  name: 'codecs',
-  setup({ onLoad }) {
-    onLoad({ filter: /[\\/]data[\\/]images[\\/]codecs\.ts$/ }, () => ({
-      contents: [
-        ...Object.entries(codecFiles).map(([format, file]) => `import ${format} from '${file}';`),
-        `const codecs = { ${Object.keys(codecFiles).join(', ')} };`,
-        'export const codec = (format) => codecs[format];',
-      ].join('\n'),
-      resolveDir: root,
-    }));
-  },
-};
-
 /** Name in `dist/` → content. */
 export async function bundle(): Promise<Map<string, string>> {
   const files = new Map<string, string>();
@@ -56,8 +40,6 @@ export async function bundle(): Promise<Map<string, string>> {
       format: 'cjs',
       // Its libraries are found at run time, by a path that no bundler can follow.
       external: ['onnxruntime-node'],
-      plugins: [codecs],
-      loader: { '.wasm': 'binary' },
       define: { 'import.meta.url': '__metaUrl', 'import.meta.main': 'false' },
       banner: { js: name === 'cli.cjs' ? `#!/usr/bin/env node\n${banner}` : banner },
       legalComments: 'none',
@@ -77,11 +59,6 @@ export async function bundle(): Promise<Map<string, string>> {
   return files;
 }
 
-const filesIn = (folder: string): string[] =>
-  readdirSync(folder)
-    .sort()
-    .map((name) => join(folder, name));
-
 /** What is in the bundles, by whom, and under which terms. */
 function licences(folders: readonly string[]): string {
   const sections = folders.map((folder) => {
@@ -92,11 +69,14 @@ function licences(folders: readonly string[]): string {
       version: string;
       license?: string;
     };
-    // What is compiled into a package has its terms beside it.
-    const texts = ['.', 'codec']
-      .flatMap((below) => (existsSync(join(root, folder, below)) ? filesIn(join(root, folder, below)) : []))
-      .filter((file) => /^(licen[cs]e|notice|copying)([.-].*)?$/i.test(basename(file)))
-      .map((file) => readFileSync(file, 'utf8').replaceAll('\r\n', '\n').trim());
+    const texts = readdirSync(join(root, folder))
+      .filter((file) => /^(licen[cs]e|notice|copying)([.-].*)?$/i.test(file))
+      .sort()
+      .map((file) =>
+        readFileSync(join(root, folder, file), 'utf8')
+          .replaceAll('\r\n', '\n')
+          .trim(),
+      );
     return [`${name} ${version}: ${license ?? 'see below'}`, ...texts].join('\n\n');
   });
   const rule = `\n\n${'-'.repeat(80)}\n\n`;

@@ -7,7 +7,6 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { type Config, loadConfig } from './config.ts';
 import { InputError } from './errors.ts';
-import { dropOf } from './evaluate/measures.ts';
 import { endingOf, exitCodes } from './exit.ts';
 import { complaintOf, examples, pick, withFlags, written } from './flags.ts';
 import { readRecord } from './record.ts';
@@ -38,16 +37,9 @@ interface Result {
 const everything = pick();
 const measuring = pick('shape', 'provider', 'threads', 'rounds');
 const profiling = pick('model', 'shape', 'provider', 'threads', 'output');
-const training = pick(
-  'model',
-  'task',
-  'data',
-  'provider',
-  'threads',
-  'metric',
-  'max-length',
-  'stride',
-).concat(pick('shape.sequence', 'train', 'search.seed', 'output'));
+const training = pick('model', 'task', 'data', 'provider', 'threads', 'metric', 'max-length').concat(
+  pick('shape.sequence', 'train', 'search.seed', 'output'),
+);
 const evaluating = pick(
   'task',
   'data.evaluation',
@@ -55,7 +47,7 @@ const evaluating = pick(
   'data.pair',
   'data.label',
   'shape.batch',
-).concat(pick('provider', 'threads', 'metric', 'max-length', 'stride', 'search.seed'));
+).concat(pick('provider', 'threads', 'metric', 'max-length', 'search.seed'));
 
 /**
  * Runs one command line.
@@ -184,15 +176,15 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
     'cut <model>',
     'remove the named structures as they are, and write the smaller model',
     async ([model], flags) => {
-      const output = String(flags.output);
+      const file = String(flags.output);
       const removal = readRemoval(String(flags.remove));
       const { cutModel } = await import('./ziplm.ts');
-      const result = await cutModel(model, removal, output, flags.cache as 'keep' | 'compact');
+      const result = await cutModel(model, removal, file, flags.cache as 'keep' | 'compact');
       return { json: result, text: cutText(result) };
     },
   )
     .requiredOption('--remove <file>', 'JSON: {"attention.0": [0, 3], "mlp.0": [1, 5]}')
-    .requiredOption('--output <path>', 'the .onnx file to write, or a folder/ for all that goes with it')
+    .requiredOption('--output <file>', 'the .onnx file to write')
     .addOption(
       new Option(
         '--cache <form>',
@@ -201,13 +193,7 @@ function commandLine(terminal: Terminal, print: (result: Result, asJson: boolean
         .choices(['keep', 'compact'])
         .default('keep'),
     )
-    .addHelpText(
-      'after',
-      examples(
-        'ziplm cut model.onnx --remove remove.json --output smaller.onnx',
-        'ziplm cut model/ --remove remove.json --output smaller/',
-      ),
-    );
+    .addHelpText('after', examples('ziplm cut model.onnx --remove remove.json --output smaller.onnx'));
 
   withFlags(
     verb(
@@ -274,10 +260,10 @@ async function runVerb(config: Config, terminal: Terminal): Promise<Result> {
   const missed = record.targets.filter((t) => t.status !== 'met');
   for (const { target, status } of missed) terminal.warn(`the target of ${target}× is ${status}`);
   const { maxDrop } = config;
-  const dropped = record.targets.filter((t) => maxDrop !== undefined && dropOf(t.metric) > maxDrop);
+  const dropped = record.targets.filter((t) => maxDrop !== undefined && -t.metric.delta > maxDrop);
   for (const { target, metric } of dropped) {
     terminal.warn(
-      `at ${target}× ${metric.name} is worse by ${dropOf(metric).toFixed(4)}, more than max-drop (${maxDrop})`,
+      `at ${target}× ${metric.name} falls by ${(-metric.delta).toFixed(4)}, more than max-drop (${maxDrop})`,
     );
   }
   const code = missed.length + dropped.length > 0 ? exitCodes.missed : exitCodes.done;

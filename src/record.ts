@@ -65,33 +65,6 @@ const metricAgainstDense = z
   })
   .refine((m) => ordered(m.low, m.value, m.high) && ordered(m.deltaLow, m.delta, m.deltaHigh), INTERVAL);
 
-/** How a request runs the model: of a mix, how often in this way (only the proportion counts). */
-const regimeShape = {
-  batch: count.min(1),
-  sequence: count.min(1),
-  /** Tokens that an encoder has read. */
-  source: count.min(1).optional(),
-  weight: positive,
-};
-const regimeName = z.enum(['prompt', 'decode']);
-
-/** The input shape that speed is promised for: one, or the regimes of a decoder. */
-const shape = z
-  .strictObject({
-    batch: count.min(1).optional(),
-    sequence: count.min(1).optional(),
-    source: count.min(1).optional(),
-    /** A prompt, read into an empty cache. */
-    prompt: z.strictObject(regimeShape).optional(),
-    /** A step against a cache of `past` tokens. */
-    decode: z.strictObject({ ...regimeShape, past: count.min(1) }).optional(),
-  })
-  .refine(
-    ({ batch, sequence, prompt, decode }) =>
-      (batch !== undefined && sequence !== undefined) !== (prompt !== undefined || decode !== undefined),
-    { error: 'either a batch and a sequence, or the regimes prompt and decode' },
-  );
-
 const keptBlock = z
   .strictObject({
     id: text.min(1),
@@ -149,12 +122,7 @@ const target = z
     predicted: positive,
     status: z.enum(['met', 'missed', 'inconclusive']),
     metric: metricAgainstDense,
-    /** Of a mix the time of a request: the sum of the regimes' latencies by weight. */
     latencyMs: median,
-    /** Of a mix: what was promised and measured in each regime. */
-    regimes: list(
-      z.strictObject({ name: regimeName, speedup: median, predicted: positive, latencyMs: median }),
-    ).optional(),
     parameters: count,
     bytes: count,
     /** The model, relative to the output folder. */
@@ -169,8 +137,6 @@ const target = z
       calibrationLoss: z.number(),
       /** Turns of the closed loop: search, cut, measure. */
       iterations: count,
-      /** The calibration loss in each of `domains.names`, where there are several. */
-      domainLosses: list(z.number()).optional(),
     }),
     /** Only of gradual runs. */
     train: training.optional(),
@@ -181,50 +147,9 @@ const target = z
     path: ['speedup', 'low'],
   });
 
-/** How several calibration domains were put together, and what they agree on. Of the dense model. */
-const domains = z.strictObject({
-  names: list(text).min(2),
-  combine: z.enum(['mean', 'worst']),
-  blocks: list(
-    z.strictObject({
-      id: text,
-      /** Of each domain in the block's Hessian. */
-      weights: list(share),
-      /** Some levels: the layer's relative error in each domain, and by how much the loss there rises when this block alone is pruned. */
-      levels: list(z.strictObject({ kept: count, errors: list(nonNegative), rises: list(z.number()) })),
-      /** Structures among the quarter that matters most, in every domain. */
-      important: z.array(count),
-      /** Structures whose rank differs between domains by at most a tenth of the block. */
-      agreeing: z.array(count),
-    }),
-  ),
-});
-
-/** The rows that pruning looked at, where they were chosen. */
-const chosenRows = z.strictObject({
-  select: z.enum(['random', 'similar', 'adaptive']),
-  /** By domain. */
-  rows: list(count),
-  damping: positive,
-  /** What `adaptive` tried, in order. */
-  trials: list(
-    z.strictObject({ tilt: z.number(), draw: count, damping: positive, loss: z.number() }),
-  ).optional(),
-});
-
 const latencyRow = z
   .strictObject({ kept: count, medianMs: nonNegative, low: nonNegative, high: nonNegative })
   .refine((r) => ordered(r.low, r.medianMs, r.high), INTERVAL);
-
-/** Blocks of equal signature share an entry; rows by falling width. */
-const latencyTable = list(
-  z.strictObject({
-    signature: text,
-    kind: z.enum(['attention', 'mlp']),
-    blocks: list(text),
-    rows: list(latencyRow),
-  }),
-);
 
 /** One that the run could use; all but the name is told by NVIDIA's alone, as it was when the run began. */
 const gpu = z.strictObject({
@@ -286,26 +211,28 @@ const runRecord = z.strictObject({
     /** Weights of the matrices that blocks own. */
     prunableParameters: count.optional(),
   }),
-  shape,
+  /** The input shape that speed is promised for. */
+  shape: z.strictObject({ batch: count.min(1), sequence: count.min(1) }),
   dense: z.strictObject({
     bytes: count,
     parameters: count,
     latencyMs: median,
-    regimes: list(z.strictObject({ name: regimeName, latencyMs: median })).optional(),
     metric,
     operators: operators.optional(),
   }),
   targets: list(target),
-  domains: domains.optional(),
-  chosenRows: chosenRows.optional(),
-  latencyTable,
+  /** Blocks of equal signature share an entry; rows by falling width. */
+  latencyTable: list(
+    z.strictObject({
+      signature: text,
+      kind: z.enum(['attention', 'mlp']),
+      blocks: list(text),
+      rows: list(latencyRow),
+    }),
+  ),
   /** What no block accounts for, and the whole dense model, both when the table was measured. */
   fixedMs: nonNegative,
   modelMs: nonNegative,
-  /** Of a mix: the tables whose sum by weight `latencyTable` is. */
-  regimes: list(
-    z.strictObject({ name: regimeName, latencyTable, fixedMs: nonNegative, modelMs: nonNegative }),
-  ).optional(),
   refused: list(z.strictObject({ at: text, reason: text })),
   /** Stage → seconds; a reused stage keeps the seconds of this run, near zero. */
   seconds: z.record(text, nonNegative),
@@ -322,7 +249,6 @@ type Frozen<T> = T extends readonly (infer U)[]
 
 export type RunRecord = Frozen<z.infer<typeof runRecord>>;
 export type TargetRecord = RunRecord['targets'][number];
-export type DomainsRecord = NonNullable<RunRecord['domains']>;
 export type Status = TargetRecord['status'];
 export type LatencyEntry = RunRecord['latencyTable'][number];
 /** A point estimate with its interval: a ratio, or milliseconds. */

@@ -2,10 +2,9 @@
  * What the verbs that make no record print for people: aligned columns, plain text.
  * @module
  */
-import type { LatencyEntry, Metric, RunRecord } from './record.ts';
+import type { LatencyEntry, Metric } from './record.ts';
 import { plain } from './report/escape.ts';
 import { interval, metricInterval, metricStyle, metricValue, milliseconds, ratio } from './report/format.ts';
-import { shapeText } from './report/regimes.ts';
 import { trainingLine } from './report/story.ts';
 import type { Comparison } from './runtime/compare.ts';
 import type { Block, Refusal } from './structure/block.ts';
@@ -19,17 +18,7 @@ export interface Inspection {
 export interface Profile {
   readonly hardware: { readonly cpu: string; readonly fingerprint: string };
   readonly provider: string;
-  readonly shape: RunRecord['shape'];
-  readonly latencyTable: readonly LatencyEntry[];
-  readonly fixedMs: number;
-  readonly modelMs: number;
-  /** Of a mix: what it is mixed from. */
-  readonly regimes?: readonly RegimeProfile[];
-}
-
-interface RegimeProfile {
-  readonly name: string;
-  readonly weight: number;
+  readonly shape: { readonly batch: number; readonly sequence: number };
   readonly latencyTable: readonly LatencyEntry[];
   readonly fixedMs: number;
   readonly modelMs: number;
@@ -129,22 +118,7 @@ function shapeOf({ kind, headDim, queryHeadsPerStructure = 1, gated }: Inspectio
 }
 
 export function profileText(profile: Profile): string {
-  const { hardware, provider, shape, regimes = [] } = profile;
-  const head = `${plain(hardware.cpu)}, ${provider}, ${shapeText(shape)} (fingerprint ${hardware.fingerprint})`;
-  if (regimes.length === 0) return [head, ...latencyText(profile)].join('\n\n');
-  const parts = regimes.flatMap((regime) => [
-    `${regime.name.toUpperCase()} (${regime.weight} a request)`,
-    ...latencyText(regime),
-  ]);
-  return [head, ...parts, 'A REQUEST (what the search goes by)', ...latencyText(profile)].join('\n\n');
-}
-
-/** The whole model's time, and a table for each group of blocks. */
-function latencyText({
-  latencyTable,
-  fixedMs,
-  modelMs,
-}: Pick<Profile, 'latencyTable' | 'fixedMs' | 'modelMs'>): string[] {
+  const { hardware, provider, shape, latencyTable, fixedMs, modelMs } = profile;
   const parts = latencyTable.map(({ kind, blocks, rows }) => {
     const dense = rows.reduce((most, row) => (row.kept > most.kept ? row : most), rows[0]);
     const title = `${kind} (${blocks.length === 1 ? blocks[0] : `${blocks.length} blocks alike: ${blocks.join(', ')}`})`;
@@ -157,18 +131,18 @@ function latencyText({
     return `${title}\n${table(['kept', 'median', '95 %', 'speedup'], body)}`;
   });
   return [
+    `${plain(hardware.cpu)}, ${provider}, batch ${shape.batch} × ${shape.sequence} tokens (fingerprint ${hardware.fingerprint})`,
     `whole model ${milliseconds(modelMs)}, of which outside the blocks ${milliseconds(fixedMs)}`,
     ...parts,
-  ];
+  ].join('\n\n');
 }
 
 export function comparisonText({ models, rounds }: Comparison): string {
-  const told = (speedup: Comparison['models'][number]['speedup']) =>
-    speedup === undefined ? ['dense', ''] : [ratio(speedup.median), interval(speedup.low, speedup.high, 2)];
-  const regimes = models[0].regimes ?? [];
-  const rows = models.flatMap(({ name, latencyMs, speedup, regimes: each = [] }) => [
-    ...each.map((one) => [plain(name), one.name, milliseconds(one.latencyMs.median), ...told(one.speedup)]),
-    [plain(name), 'a request', milliseconds(latencyMs.median), ...told(speedup)],
+  const rows = models.map(({ name, latencyMs, speedup }) => [
+    plain(name),
+    milliseconds(latencyMs.median),
+    speedup === undefined ? 'dense' : ratio(speedup.median),
+    speedup === undefined ? '' : interval(speedup.low, speedup.high, 2),
   ]);
   const states = models.flatMap(({ name, speedup }) =>
     speedup?.groups === 2
@@ -178,10 +152,7 @@ export function comparisonText({ models, rounds }: Comparison): string {
       : [],
   );
   const caption = `${rounds.length} rounds of fresh processes; intervals hold 95 %.`;
-  const header = ['model', 'regime', 'latency', 'speedup', '95 %'];
-  const isMixed = regimes.length > 0;
-  const column = (row: readonly string[]) => (isMixed ? row : row.toSpliced(1, 1));
-  return [table(column(header), rows.map(column)), '', caption, ...states].join('\n');
+  return [table(['model', 'latency', 'speedup', '95 %'], rows), '', caption, ...states].join('\n');
 }
 
 export function evaluationText({ metric, rows }: Evaluation): string {
@@ -218,12 +189,10 @@ const lengthOf = (text: string): number => [...text].length;
 export function cutText({
   file,
   maxAbsDiff,
-  configuration,
   caches,
 }: {
   readonly file: string;
   readonly maxAbsDiff: number;
-  readonly configuration?: string;
   readonly caches?: readonly {
     readonly name: string;
     readonly axis: number;
@@ -231,9 +200,7 @@ export function cutText({
     readonly to: number;
   }[];
 }): string {
-  const wrote =
-    `Wrote ${plain(file)}, which differs from the masked model by ${maxAbsDiff.toExponential(1)} at most.` +
-    (configuration === undefined ? '' : ` ${plain(configuration)} tells what is left of each block.`);
+  const wrote = `Wrote ${plain(file)}, which differs from the masked model by ${maxAbsDiff.toExponential(1)} at most.`;
   if (caches === undefined || caches.length === 0) return wrote;
   const rows = caches.map(({ name, axis, from, to }) => [
     plain(name),
@@ -244,7 +211,7 @@ export function cutText({
   return [
     wrote,
     '',
-    'Caches are compact: these inputs and outputs have other shapes now. transformers.js reads them off the file; Optimum makes all caches from config.json, of one size.',
+    'Caches are compact: these inputs and outputs have other shapes now.',
     table(['name', 'axis', 'before', 'now'], rows),
   ].join('\n');
 }

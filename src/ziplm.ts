@@ -10,36 +10,28 @@ import type { Level } from './prune/database.ts';
 import { type LatencyTable, predictedSpeedup } from './prune/latency.ts';
 import type { Candidate } from './prune/spdy.ts';
 import { recordOf } from './recipe/assemble.ts';
-import { openCalibration } from './recipe/calibration.ts';
-import { chosenRows, domainsOf } from './recipe/calibration-record.ts';
 import { claim } from './recipe/claim.ts';
 import { bestTurn, closedLoop, type Shot, type Turn, tighterGoal, verdict } from './recipe/closed-loop.ts';
-import { keptBlocks } from './recipe/configuration.ts';
 import {
-  answerStep,
   type Member,
   measureStep,
   modelStep,
   nameInRounds,
   type Pruned,
+  predictStep,
   publish,
 } from './recipe/family.ts';
 import { type Field, openFields } from './recipe/field.ts';
 import { denseGround, type Ground } from './recipe/ground.ts';
 import { openDataset, openMachine, openModelFolder, prunableBlocks } from './recipe/job.ts';
-import { type Found, searchStep } from './recipe/objective.ts';
-import { profileStep } from './recipe/profile.ts';
 import { openRecovery } from './recipe/recovery.ts';
 import { openStages } from './recipe/stages.ts';
-import { DENSE, type Work } from './recipe/steps.ts';
-import { settled } from './recipe/tasks/registry.ts';
-import { trialsStep } from './recipe/trials.ts';
+import { DENSE, type Found, profileStep, searchStep, type Work } from './recipe/steps.ts';
 import { type RunRecord, writeRecord } from './record.ts';
 import { type Round, summarise } from './runtime/compare.ts';
 
-export { cutModel } from './recipe/cut.ts';
 export { trainModel } from './recipe/fine-tune.ts';
-export { compare, evaluate, inspect, profile } from './recipe/verbs.ts';
+export { compare, cutModel, evaluate, inspect, profile } from './recipe/verbs.ts';
 
 /** Rounds in the loop, after each cut: fewer than for the verdict, which pools them all. */
 const LOOP_ROUNDS = 3;
@@ -69,14 +61,13 @@ interface Lineage {
  * until the file holds its speedup; then time the whole family again, evaluate it, and record. A gradual run prunes each
  * target from the one before, and distils it from the dense model.
  */
-export async function run(given: Config, output: string, progress: Progress): Promise<RunRecord> {
+export async function run(config: Config, output: string, progress: Progress): Promise<RunRecord> {
   const warnings: string[] = [];
   const telling = recording(progress, warnings);
-  const opened = await openModelFolder(given.model);
-  const config = settled(given, opened);
+  const opened = await openModelFolder(config.model);
   const analysis = prunableBlocks(opened);
   const machine = await openMachine(config, telling);
-  const available = await openCalibration(opened, config, telling);
+  const calibration = await openDataset(opened, config, 'calibration', telling, config.calibrationRows);
   const evaluation = await openDataset(opened, config, 'evaluation', telling);
   using _claim = claim(output);
   const stages = openStages(join(output, '.work'), telling);
@@ -85,11 +76,9 @@ export async function run(given: Config, output: string, progress: Progress): Pr
   const recovery = config.method === 'gradual' ? await openRecovery(work) : undefined;
   const profile = await profileStep(work);
   requireReachable(config.speedups, profile);
-  const first = recovery?.ground ?? denseGround(opened, analysis);
-  const adapted =
-    config.calibration.select === 'adaptive' ? await trialsStep(work, first, profile, available) : undefined;
-  const { calibration = available, damping = config.damping } = adapted ?? {};
-  await using fields = openFields({ ...work, config: { ...config, damping } }, calibration);
+  const judged = Math.min(config.search.rows, config.calibrationRows);
+  const searched = await openDataset(opened, config, 'calibration', telling, judged);
+  await using fields = openFields(work, calibration, searched);
 
   const rounds: Round[] = [];
   const measured = (model: Pruned) => summarise(rounds, DENSE, nameInRounds(model));
@@ -115,11 +104,10 @@ export async function run(given: Config, output: string, progress: Progress): Pr
     const { ground, databases, objective, key } = field;
     const found = await searchStep(work, profile, databases, objective, key, { goal, steps, starts });
     if (found === null) return undefined;
-    const { prior, coefficients, assignment } = found;
-    starts.unshift({ prior, coefficients, assignment });
+    starts.unshift({ prior: found.prior, coefficients: found.coefficients });
     starts.length = Math.min(starts.length, KEPT_STARTS);
     const levels = databases.map((database, b) => database.levels[found.assignment[b]]);
-    const pruned = await modelStep(work, ground, databases, key, assignment, calibration);
+    const pruned = await modelStep(work, ground, databases, key, found.assignment, calibration);
     const timed = await time(pruned, occasion);
     const kept = levels.map((level) => level.kept);
     const predicted = predictedSpeedup(profile, analysis.blocks, kept);
@@ -145,7 +133,7 @@ export async function run(given: Config, output: string, progress: Progress): Pr
   const { steps } = config.search;
   const later = Math.ceil(steps / 4);
   const family = new Map<number, Lineage>();
-  const shared = domainsOf(config, calibration, await fields.at(first));
+  const first = recovery?.ground ?? denseGround(opened, analysis);
   let ground = async () => first;
   for (const target of config.speedups.toSorted((a, b) => a - b)) {
     const field = await fields.at(await ground());
@@ -190,7 +178,7 @@ export async function run(given: Config, output: string, progress: Progress): Pr
   }
   recovery?.finish();
 
-  const dense = await answerStep(work, opened.folder.modelFile, opened.sha256, evaluation);
+  const dense = await predictStep(work, opened.folder.modelFile, opened.sha256, evaluation);
   const members: Member[] = [];
   for (const target of config.speedups) {
     const { turns, shots } = family.get(target)!;
@@ -199,18 +187,14 @@ export async function run(given: Config, output: string, progress: Progress): Pr
     members.push({
       target,
       ...shot,
-      answers: await answerStep(work, pruned.file, pruned.sha256, evaluation),
+      classified: await predictStep(work, pruned.file, pruned.sha256, evaluation),
       folder: `${target}x`,
       evaluations: shots.reduce((sum, { found }) => sum + found.evaluations, 0),
       turns: shots.length,
     });
   }
-  const calibrated = { ...chosenRows(config, calibration, adapted), ...shared };
-  const record = recordOf(work, profile, rounds, evaluation, dense, members, calibrated, warnings);
-  for (const { pruned, folder, levels } of members) {
-    const kept = levels.map(({ structures }) => structures);
-    publish(pruned, opened.folder.companions, output, folder, keptBlocks(analysis.blocks, kept));
-  }
+  const record = recordOf(work, profile, rounds, dense, members, warnings);
+  for (const { pruned, folder } of members) publish(pruned, opened.folder.companions, output, folder);
   await writeRecord(join(output, 'run.json'), record);
   return record;
 }

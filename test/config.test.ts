@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { configJsonSchema, loadConfig, namedFile, need, settings } from '../src/config.ts';
+import { configJsonSchema, loadConfig, need, settings } from '../src/config.ts';
 import { InputError } from '../src/errors.ts';
 
 let folder: string;
@@ -40,6 +40,7 @@ search: {steps: 10}
 `);
   expect(config).toEqual({
     model: join(folder, 'models/sentiment'),
+    task: 'text-classification',
     data: {
       calibration: join(folder, 'data/train.jsonl'),
       evaluation: '/abs/test.jsonl',
@@ -52,11 +53,11 @@ search: {steps: 10}
     provider: 'auto',
     threads: 0,
     method: 'one-shot',
+    metric: 'accuracy',
     maxDrop: 0.01,
     calibrationRows: 64,
     damping: 0.01,
-    calibration: { select: 'first', trials: 8, combine: 'mean' },
-    search: { strategy: 'coefficients', steps: 10, rows: 256, seed: 0 },
+    search: { steps: 10, rows: 256, seed: 0 },
     train: {
       epochs: 4,
       learningRate: 8e-5,
@@ -95,37 +96,6 @@ test('paths in the file are relative to the file, paths in flags to the working 
   expect(config.data.calibration).toBe(join(folder, 'c'));
   expect(config.data.evaluation).toBe('/elsewhere/e');
   expect(loadConfig(join(folder, 'ziplm.yml'), { output: 'o' }, '/elsewhere').output).toBe('/elsewhere/o');
-});
-
-describe('calibration in several domains', () => {
-  test('is a list of files, each with a name or its own; each path is relative like any other', () => {
-    const { data } = load('model: m\ndata: {calibration: [news=a/n.jsonl, plain.jsonl, ./x=y.jsonl]}');
-    const files = ['a/n.jsonl', 'plain.jsonl', 'x=y.jsonl'].map((file) => join(folder, file));
-    expect([data.calibration].flat().map((path) => namedFile(path!))).toEqual([
-      { name: 'news', file: files[0] },
-      { name: 'plain.jsonl', file: files[1] },
-      { name: 'x=y.jsonl', file: files[2] },
-    ]);
-  });
-
-  test('is a list by commas in a flag; a single path stays as it is, blanks and equals signs with it', () => {
-    const several = load('model: m', { 'data-calibration': 'news=n.jsonl, b.jsonl' }).data.calibration;
-    expect([several].flat().map((path) => namedFile(path!).name)).toEqual(['news', 'b.jsonl']);
-    const { data } = load('model: m', { 'data-calibration': 'my rows/a=b.jsonl', output: 'x=y' });
-    expect(data.calibration).toMatch(/my rows.a=b\.jsonl$/);
-    expect(namedFile(data.calibration as string).file).toBe(data.calibration);
-  });
-});
-
-test('a section has its short form, and rows are set where calibration is', () => {
-  expect(load('model: m\nsearch: evolution').search).toMatchObject({ strategy: 'evolution', steps: 60 });
-  expect(load('model: m\nsearch: {strategy: evolution, steps: 9}').search).toMatchObject({
-    strategy: 'evolution',
-    steps: 9,
-  });
-  const { calibration, calibrationRows } = load('model: m\ncalibration: {rows: 9, select: random}');
-  expect(calibration).toEqual({ select: 'random', trials: 8, combine: 'mean' });
-  expect(calibrationRows).toBe(9);
 });
 
 test('without a file, ziplm.yml of the working directory is read where there is one', () => {
@@ -168,18 +138,6 @@ describe('what is wrong is said in one sentence, with its place', () => {
     [
       'model: m\nspeedups: [2, 3, 2]',
       'config: ziplm.yml line 2: speedups must be a list without repeats, got [2, 3, 2].',
-    ],
-    [
-      'model: m\nsearch: revolution',
-      'config: ziplm.yml line 2: search must be one of coefficients, evolution, got "revolution".',
-    ],
-    [
-      'model: m\ncalibration: random',
-      'config: ziplm.yml line 2: calibration must be a mapping with keys among select, trials, combine, got "random".',
-    ],
-    [
-      'model: m\ndata: {calibration: [3]}',
-      'config: ziplm.yml line 2: data.calibration must be a path, or a list of paths, got [3].',
     ],
     ['model: m\nspeedups: 2', 'config: ziplm.yml line 2: speedups must be a list of numbers, got 2.'],
     ['model: m\nspeedups: [.nan]', 'config: ziplm.yml line 2: speedups[0] must be a number, got NaN.'],

@@ -15,10 +15,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
+import { evaluateClassification } from '../src/evaluate/classification.ts';
+import { klDivergence } from '../src/evaluate/losses.ts';
 import { openModel } from '../src/onnx/load.ts';
 import { silent } from '../src/progress.ts';
 import { openDataset, openModelFolder } from '../src/recipe/job.ts';
-import { settled, taskOf } from '../src/recipe/tasks/registry.ts';
 import { parseRecord, type RunRecord } from '../src/record.ts';
 import { openSession } from '../src/runtime/session.ts';
 import { analyse } from '../src/structure/analyse.ts';
@@ -74,16 +75,14 @@ const recoveredIn = (at: string) => entriesIn(at).filter((name) => /^recover-\w+
 async function divergence(files: readonly string[]): Promise<number[]> {
   const opened = await openModelFolder(example);
   const flags = { model: example, 'data-evaluation': data.evaluation, 'max-length': '32' };
-  const config = settled(loadConfig(null, flags), opened);
-  const rows = await openDataset(opened, config, 'evaluation', silent);
-  const options = { model: opened, session: {}, progress: silent };
-  const answers: unknown[] = [];
+  const rows = await openDataset(opened, loadConfig(null, flags), 'evaluation', silent);
+  const answers: Float32Array[] = [];
   for (const file of [join(example, 'model.onnx'), ...files]) {
     await using session = await openSession(file, { threads: 1 });
-    answers.push(await taskOf(config).answer(session, rows, options));
+    answers.push((await evaluateClassification(session, rows.batches)).logits);
   }
   const [dense, ...others] = answers;
-  return others.map((own) => taskOf(config).training!.loss(own, rows, dense));
+  return others.map((logits) => klDivergence(dense, logits, 2));
 }
 
 /** Mean KL from the dense model, in nats, below which a cut has lost next to nothing. */

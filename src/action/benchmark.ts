@@ -5,7 +5,7 @@
 import { readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Config, loadConfig, namedFile, settings } from '../config.ts';
+import { type Config, loadConfig, settings } from '../config.ts';
 import { InputError } from '../errors.ts';
 import { type Artifact, type ArtifactRequest, uploadArtifact } from '../github/artifact.ts';
 import { restoreStages, saveStages } from '../github/cache.ts';
@@ -154,8 +154,7 @@ export function confinedConfig({ config: file, flags }: Inputs, { workspace, tem
   confinedTree(config.model, 'model', folders);
   for (const { key, isPath } of settings) {
     const value = key.split('.').reduce<unknown>((at, name) => Object(at)[name], config);
-    if (!isPath || value === undefined) continue;
-    for (const path of [value].flat()) confined(namedFile(String(path)).file, key, folders);
+    if (isPath && typeof value === 'string') confined(value, key, folders);
   }
   return config;
 }

@@ -2,7 +2,6 @@
  * What records come to: the result, what fails, and a number for every output. Pure.
  * @module
  */
-import { dropOf } from '../evaluate/measures.ts';
 import type { RunRecord, Status, TargetRecord } from '../record.ts';
 import { signed, times } from '../report/format.ts';
 import type { OutputName } from './inputs.ts';
@@ -36,11 +35,9 @@ export function outcomeOf(records: readonly RunRecord[], maxDrop?: number): Outc
 function dropped(record: RunRecord, { target, metric }: TargetRecord, maxDrop: number | undefined): string[] {
   const own = record.configuration.maxDrop;
   const limit = maxDrop ?? (typeof own === 'number' ? own : Number.POSITIVE_INFINITY);
-  const drop = dropOf(metric);
-  if (drop <= limit) return [];
-  const asShare = drop === -metric.delta ? '' : `, by ${signed(drop, 4)} of the dense model's`;
+  if (-metric.delta <= limit) return [];
   return [
-    `${record.name}: at ${times(target)} ${metric.name} changes by ${signed(metric.delta, 4)}${asShare}, which is more than max-drop (${limit}).`,
+    `${record.name}: at ${times(target)} ${metric.name} changes by ${signed(metric.delta, 4)}, which is more than max-drop (${limit}).`,
   ];
 }
 
@@ -84,7 +81,7 @@ export function outputsOf(
     'latencies-ms': by(({ latencyMs }) => latencyMs.median),
     metrics: by(({ metric }) => metric.value),
     'metric-changes': by(({ metric }) => metric.delta),
-    'largest-drop': String(Math.max(0, ...targets.map(({ metric }) => dropOf(metric)))),
+    'largest-drop': String(Math.max(0, ...targets.map(({ metric }) => -metric.delta))),
     parameters: by(({ parameters }) => parameters),
     bytes: by(({ bytes }) => bytes),
     records: String(records.length),

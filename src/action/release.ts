@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { InputError } from '../errors.ts';
 import { packFolder } from '../github/archive.ts';
 import { publishRelease } from '../github/release.ts';
-import { sha256Of, weightsBeside } from '../recipe/job.ts';
+import { sha256Of } from '../recipe/job.ts';
 import { type RunRecord, readRecord } from '../record.ts';
 import { commentVersions } from '../report/comment.ts';
 import { writeReports } from '../reports.ts';
@@ -76,7 +76,7 @@ async function readFamily(output: string): Promise<RunRecord> {
   const record = await readRecord(file);
   for (const { file: model, sha256, target } of record.targets) {
     const path = join(output, model);
-    const sum = existsSync(path) ? await sha256Of(path, ...weightsBeside(path)) : 'nothing';
+    const sum = existsSync(path) ? await sha256Of(path) : 'nothing';
     if (sum === sha256) continue;
     throw new InputError(
       `action: ${path} has the SHA-256 ${sum}, expected ${sha256}, as ${file} says of ${target}×. Run the benchmark again.`,

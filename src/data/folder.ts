@@ -12,8 +12,6 @@ export type LabelNames = readonly string[];
 /** What we read of `config.json`; whatever is absent or not of the expected type is undefined. */
 export interface ModelConfig {
   readonly modelType?: string;
-  /** The classes that the model can be loaded as: `BertForSequenceClassification`. */
-  readonly architectures?: readonly string[];
   /** `id2label`, when its ids are 0, 1, … without a gap. */
   readonly labels?: LabelNames;
   readonly vocabularySize?: number;
@@ -34,8 +32,7 @@ export interface ModelFolder {
   readonly companions: readonly string[];
 }
 
-/** Names of files of weights, which are nobody's companions. */
-export const weightFiles = /\.(onnx|onnx[._-]?data|data|safetensors|bin|pt|pth|h5|msgpack|gguf|npz|ot)(\.\d+)?$/i;
+const weightFiles = /\.(onnx|onnx[._-]?data|data|safetensors|bin|pt|pth|h5|msgpack|gguf|npz|ot)(\.\d+)?$/i;
 const dataFiles = /\.(jsonl|ndjson|csv|tsv|parquet|arrow)(\.(gz|zst))?$/i;
 const ownFiles = /^ziplm.*\.ya?ml$/i;
 
@@ -129,9 +126,6 @@ function parseConfig(file: string): ModelConfig {
   const maxPositions = count('max_position_embeddings', 'n_positions', 'max_seq_len');
   return {
     ...(typeof config.model_type === 'string' && { modelType: config.model_type }),
-    ...(Array.isArray(config.architectures) && {
-      architectures: config.architectures.filter((one) => typeof one === 'string'),
-    }),
     ...(labels && { labels }),
     ...(vocabularySize !== undefined && { vocabularySize }),
     ...(padTokenId !== undefined && { padTokenId }),

@@ -48,8 +48,19 @@ export async function readRows(
   { limit = Number.POSITIVE_INFINITY, ...columns }: Columns & { readonly limit?: number },
   labels: LabelNames | undefined,
 ): Promise<Row[]> {
+  if (!existsSync(file) || statSync(file).isDirectory()) {
+    throw new InputError(`data: there is no file "${file}". Correct the path in data.`);
+  }
+  const read = readers[extname(file).toLowerCase()];
+  if (!read) {
+    throw new InputError(
+      `data: "${file}" should end in one of ${Object.keys(readers).join(', ')}. Convert it, or give it the extension of its format.`,
+    );
+  }
   const names = [columns.text, columns.label, ...(columns.pair === undefined ? [] : [columns.pair])];
-  const raw = await readRecords(file, names, limit);
+  const raw = await read(file, names, limit);
+  if (raw.length === 0)
+    throw new InputError(`data: "${file}" holds no rows. Give it at least one labelled text.`);
   const toLabel = labelParser(labels);
   return raw.map(({ values, at }) => ({
     text: textOf(values, columns.text, at),
@@ -58,38 +69,7 @@ export async function readRows(
   }));
 }
 
-/**
- * Reads the first `limit` records of a file, at least one, as its extension says.
- * @param columns those that are needed; others may be left out
- * @param others extensions that the caller reads itself, for the message
- * @throws InputError when the file is missing, empty, or not of its format
- */
-export async function readRecords(
-  file: string,
-  columns: readonly string[],
-  limit: number,
-  others: readonly string[] = [],
-): Promise<RawRow[]> {
-  requireFile(file);
-  const read = readers[extname(file).toLowerCase()];
-  if (!read) {
-    throw new InputError(
-      `data: "${file}" should end in one of ${[...others, ...Object.keys(readers)].join(', ')}. Convert it, or give it the extension of its format.`,
-    );
-  }
-  const raw = await read(file, [...columns], limit);
-  if (raw.length === 0) throw new InputError(`data: "${file}" holds no rows. Give it at least one.`);
-  return raw;
-}
-
-/** @throws InputError when there is no such file */
-export function requireFile(file: string): void {
-  if (existsSync(file) && !statSync(file).isDirectory()) return;
-  throw new InputError(`data: there is no file "${file}". Correct the path in data.`);
-}
-
-/** The cell of a record. @throws InputError when the file has no such column */
-export function cellOf(values: RawRow['values'], column: string, at: string): unknown {
+function cellOf(values: RawRow['values'], column: string, at: string): unknown {
   if (Object.hasOwn(values, column)) return values[column];
   const there = Object.keys(values);
   const near = nearest(column, there);
@@ -100,8 +80,7 @@ export function cellOf(values: RawRow['values'], column: string, at: string): un
   );
 }
 
-/** A cell that must hold text. @throws InputError when it does not */
-export function textOf(values: RawRow['values'], column: string, at: string): string {
+function textOf(values: RawRow['values'], column: string, at: string): string {
   const value = cellOf(values, column, at);
   if (typeof value === 'string') return value;
   throw new InputError(
@@ -109,8 +88,7 @@ export function textOf(values: RawRow['values'], column: string, at: string): st
   );
 }
 
-/** What reads a label, as `readRows` says; it throws InputError for one that is none. */
-export function labelParser(labels: LabelNames | undefined): (value: unknown, at: string) => number {
+function labelParser(labels: LabelNames | undefined): (value: unknown, at: string) => number {
   const exact = new Map(labels?.map((name, id) => [name, id]));
   const folded = Map.groupBy(labels?.keys() ?? [], (id) => labels![id].toLowerCase());
   const named = (name: string) => {
@@ -136,8 +114,7 @@ function integerOf(value: unknown): number | undefined {
   return Number.isInteger(value) ? (value as number) : undefined;
 }
 
-/** A value, shown short. */
-export function brief(value: unknown): string {
+function brief(value: unknown): string {
   const text = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? 'nothing');
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

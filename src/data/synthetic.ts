@@ -11,28 +11,23 @@ import { filled, meaningOf } from './feeds.ts';
 /** Elements; a batch of 32 pictures of 512 × 512 has three quarters of it. */
 const LARGEST_INPUT = 2 ** 25;
 
-/** What Optimum calls the flag of a decoder that it merged. */
-const CHOOSES_BRANCH = 'use_cache_branch';
-
 export interface SyntheticShape {
   readonly batch: number;
   readonly sequence: number;
   /** Tokens in the cache of a decoder; none when left out. */
   readonly past?: number;
-  /** Tokens that an encoder has read; when left out as many as the cache has, or the sequence where it is empty. */
-  readonly source?: number;
   /** Channels and the side of a square. */
   readonly image?: { readonly channels: number; readonly size: number };
 }
 
 /**
  * One batch for a graph's inputs (those that are not initializers): ids uniform below `vocabulary`, masks of ones,
- * token types of zero, positions p … p+s−1 after a past of p, the branch with a cache where there is a past, other integers 0,
- * other booleans 1, other floats uniform in [−1, 1). The same seed gives the same feeds.
+ * token types of zero, positions 0 … s−1, other integers 0, other booleans 1, other floats uniform in [−1, 1).
+ * The same seed gives the same feeds.
  *
- * Free dimensions: those named after a batch are `batch`, after a sequence `sequence`, after the past of a cache `past`, after an
- * encoder's sequence `source`, after a sum or a total of these that sum, after channels, height or width those of the image; of the
- * rest the first axis is `batch`, the second `sequence`.
+ * Free dimensions: those named after a batch are `batch`, after a sequence `sequence`, after the past of a cache `past`, after a
+ * sum of these that sum, after channels, height or width those of the image; of the rest the first axis is `batch`, the
+ * second `sequence`.
  * @throws InputError for a free dimension that none of this covers, and for inputs that are not numbers.
  */
 export function syntheticFeeds(
@@ -41,7 +36,6 @@ export function syntheticFeeds(
   { vocabulary, seed }: { readonly vocabulary: number; readonly seed: number },
 ): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
-  const { past = 0 } = shape;
   const next = random(seed);
   for (const input of inputs) {
     const dims = boundShape(input, shape);
@@ -53,14 +47,12 @@ export function syntheticFeeds(
     }
     const meaning = meaningOf(input.name);
     const isFloat = input.type?.includes('float') === true;
-    // A decoder that holds both ways, with a cache and without, is told which; an encoder's mask is one too.
-    const isOn = input.name === CHOOSES_BRANCH ? past > 0 : input.type === 'bool' || /mask/.test(input.name);
     const value = {
       ids: () => Math.floor(next() * vocabulary),
       mask: () => 1,
       types: () => 0,
-      positions: (index: number) => past + (index % (dims.at(-1) ?? 1)),
-      other: () => (isFloat ? 2 * next() - 1 : Number(isOn)),
+      positions: (index: number) => index % (dims.at(-1) ?? 1),
+      other: () => (isFloat ? 2 * next() - 1 : input.type === 'bool' ? 1 : 0),
     }[meaning ?? 'other'];
     feeds[input.name] = filled(input, dims, value);
   }
@@ -69,7 +61,7 @@ export function syntheticFeeds(
 
 function boundShape(
   { name, shape }: ValueInfo,
-  { batch, sequence, past = 0, source = past || sequence, image }: SyntheticShape,
+  { batch, sequence, past = 0, image }: SyntheticShape,
 ): number[] {
   if (shape === undefined) {
     if (meaningOf(name) !== undefined) return [batch, sequence];
@@ -83,9 +75,7 @@ function boundShape(
     const terms = (dim?.toLowerCase() ?? '').split('+').map((label) => {
       if (/^\s*\d+\s*$/.test(label)) return Number(label);
       if (label.includes('past')) return past;
-      if (label.includes('total')) return past + sequence;
       if (label.includes('batch')) return batch;
-      if (label.includes('encoder')) return source;
       if (/channel/.test(label)) return image?.channels;
       if (/height|width/.test(label)) return image?.size;
       return /seq|length/.test(label) ? sequence : undefined;

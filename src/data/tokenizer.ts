@@ -12,7 +12,6 @@ import { InputError } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import { isObject, readJsonObject } from './folder.ts';
 import type { Row } from './rows.ts';
-import { openPieces, type Piece, type PieceOptions, type Pieces } from './spans/pieces.ts';
 
 /** One text (or pair) as the model reads it, special tokens included, unpadded. */
 export interface Encoding {
@@ -31,30 +30,12 @@ export interface Tokenizer {
   readonly padId: number;
   /** The longest input that the tokenizer declares; Infinity where it declares none. */
   readonly maxLength: number;
-  /** The id that stands for a masked token; none where the tokenizer has no such token. */
-  readonly maskId: number | undefined;
   /**
    * Encodes with special tokens, truncated on the right to `maxLength` ids: of a pair, the longer text gives way
    * first (`longest_first`).
    * @throws InputError when `maxLength` does not even hold the special tokens.
    */
   encode(text: string, pair: string | undefined, maxLength: number): Encoding;
-  /** The ids of a text without special ones, all of them. */
-  ids(text: string): readonly number[];
-  /**
-   * The tokens of a text without special ones, all of them, each with where its letters stand in it.
-   * @throws InputError where that cannot be told
-   */
-  locate(text: string): readonly Piece[];
-  /** The ids of each word of a sentence that is divided already, without special ones. */
-  words(words: readonly string[]): readonly (readonly number[])[];
-  /** Puts the special tokens around ids: those of one text, or of a pair. */
-  wrap(A: readonly number[], B?: readonly number[]): Wrapped;
-}
-
-export interface Wrapped extends Encoding {
-  /** Where the first id of A, and that of B, has come to stand. */
-  readonly starts: readonly [A: number, B: number];
 }
 
 /** What the post-processor puts around the texts: special ids, and places for text A and B. */
@@ -91,28 +72,10 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
   const lowers = partsOf(definition.normalizer, 'normalizers').some(
     (part) => part.type === 'Lowercase' || (part.type === 'BertNormalizer' && part.lowercase !== false),
   );
-  const lowered = (text: string) => (lowers ? text.replaceAll('Σ', 'σ') : text);
-  const idsOf = (text: string) => tokenizer.encode(lowered(text), { add_special_tokens: false }).ids;
-  const options = pieceOptions(definition, config, lowered);
-  const { byteLevel } = options;
-  const pieces = openPieces(tokenizer, options);
-  const wrap = (A: readonly number[], B?: readonly number[]): Wrapped => {
-    const ids: number[] = [];
-    const typeIds: number[] = [];
-    const starts: [number, number] = [0, 0];
-    for (const part of B === undefined ? single : double) {
-      const these = 'id' in part ? [part.id] : part.text === 'A' ? A : B!;
-      if ('text' in part) starts[part.text === 'A' ? 0 : 1] = ids.length;
-      for (const id of these) {
-        ids.push(id);
-        typeIds.push(part.typeId);
-      }
-    }
-    return { ids, typeIds, starts };
-  };
+  const idsOf = (text: string) =>
+    tokenizer.encode(lowers ? text.replaceAll('Σ', 'σ') : text, { add_special_tokens: false }).ids;
   return {
     padId: padIdOf(tokenizer, definition, config),
-    maskId: namedId(tokenizer, config.mask_token),
     maxLength:
       typeof config.model_max_length === 'number' ? config.model_max_length : Number.POSITIVE_INFINITY,
     encode(text, pair, maxLength) {
@@ -124,53 +87,17 @@ export async function openTokenizer(folder: string): Promise<Tokenizer> {
         );
       }
       const [A, B] = truncateLongestFirst(idsOf(text), pair === undefined ? [] : idsOf(pair), room);
-      const { ids, typeIds } = wrap(A, pair === undefined ? undefined : B);
+      const ids: number[] = [];
+      const typeIds: number[] = [];
+      for (const part of template) {
+        const these = 'id' in part ? [part.id] : part.text === 'A' ? A : B;
+        for (const id of these) {
+          ids.push(id);
+          typeIds.push(part.typeId);
+        }
+      }
       return { ids, typeIds };
     },
-    ids: idsOf,
-    locate: (text) => located(text, pieces, idsOf(text), file),
-    // To byte-level tokens, a word without a space before it is the rest of another.
-    words: (words) => words.map((word) => idsOf(byteLevel && !/^\s/.test(word) ? ` ${word}` : word)),
-    wrap,
-  };
-}
-
-/** @throws InputError where the pieces found in a text are not the library's tokens */
-function located(text: string, pieces: Pieces, ids: readonly number[], file: string): readonly Piece[] {
-  let found: readonly Piece[] = [];
-  let why = 'other tokens were found';
-  try {
-    found = pieces.locate(text);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    why = error.message;
-  }
-  if (found.length === ids.length && found.every(({ id }, at) => id === ids[at])) return found;
-  throw new InputError(
-    `tokenizer: where the tokens of "${text.slice(0, 40)}…" stand cannot be told by ${file}: ${why}. Save the model's fast tokenizer again, or leave the row out.`,
-  );
-}
-
-/** What `openPieces` needs beside the library's own parts. */
-function pieceOptions(
-  definition: Record<string, unknown>,
-  config: Record<string, unknown>,
-  lowered: (text: string) => string,
-): PieceOptions {
-  const model = isObject(definition.model) ? definition.model : {};
-  const text = (value: unknown) => (typeof value === 'string' ? value : '');
-  // The two that the library takes from tokenizer_config.json.
-  const joined = (whole: string) => whole.trim().split(/\s+/).join(' ');
-  const bared = (whole: string) => whole.toLowerCase().replace(/\p{M}/gu, '');
-  return {
-    first: [
-      lowered,
-      ...(config.remove_space === true ? [joined] : []),
-      ...(config.do_lowercase_and_remove_accent === true ? [bared] : []),
-    ],
-    byteLevel: partsOf(definition.pre_tokenizer, 'pretokenizers').some((part) => part.type === 'ByteLevel'),
-    continuing: text(model.continuing_subword_prefix),
-    continued: text(model.continuing_subword_suffix),
   };
 }
 
@@ -218,14 +145,10 @@ function padIdOf(
   definition: Record<string, unknown>,
   config: Record<string, unknown>,
 ): number {
+  const named = isObject(config.pad_token) ? config.pad_token.content : config.pad_token;
+  const byName = typeof named === 'string' ? tokenizer.token_to_id(named) : undefined;
   const saved = isObject(definition.padding) ? definition.padding.pad_id : undefined;
-  return namedId(tokenizer, config.pad_token) ?? (typeof saved === 'number' ? saved : 0);
-}
-
-/** The id of a special token of `tokenizer_config.json`: a text, or an object with one. */
-function namedId(tokenizer: HuggingFaceTokenizer, token: unknown): number | undefined {
-  const content = isObject(token) ? token.content : token;
-  return typeof content === 'string' ? tokenizer.token_to_id(content) : undefined;
+  return byName ?? (typeof saved === 'number' ? saved : 0);
 }
 
 /**

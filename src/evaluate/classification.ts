@@ -1,5 +1,5 @@
 /**
- * Classification: a model over batches, to logits and predictions in the rows' order.
+ * Text classification: a model over batches, to logits and predictions in the rows' order.
  * @module
  */
 import type { Batch } from '../data/batch.ts';
@@ -38,7 +38,7 @@ export interface ClassificationOptions {
  */
 export async function evaluateClassification(
   session: Runner,
-  batches: readonly Pick<Batch, 'feeds' | 'shape' | 'rows' | 'labels'>[],
+  batches: readonly Batch[],
   { classes: named, output, progress = silent }: ClassificationOptions = {},
 ): Promise<Classified> {
   const count = batches.reduce((sum, { rows }) => sum + rows.length, 0);
@@ -87,14 +87,14 @@ function findLogits(
   if (chosen) return chosen;
   const got = Object.entries(results).map(([name, { shape }]) => `${name} [${shape.join(', ')}]`);
   throw new InputError(
-    `evaluate: no output named ${wanted ?? 'logits'} is [${b}, classes]; the model's outputs are ${got.join(', ')}. Export the model for classification.`,
+    `evaluate: no output named ${wanted ?? 'logits'} is [${b}, classes]; the model's outputs are ${got.join(', ')}. Export the model for text classification.`,
   );
 }
 
 function checkClasses(classes: number, named: number | undefined, output: string): void {
   if (classes < 2) {
     throw new InputError(
-      `evaluate: the output "${output}" holds ${classes} value a row, where a classifier gives at least two. Export the model for classification with a logit per class.`,
+      `evaluate: the output "${output}" holds ${classes} value a row, where a classifier gives at least two. Export the model for text classification with a logit per class.`,
     );
   }
   if (named !== undefined && named !== classes) {
@@ -104,8 +104,7 @@ function checkClasses(classes: number, named: number | undefined, output: string
   }
 }
 
-/** The elements as singles. @throws InputError for those that are no floats */
-export function toFloat({ type, data }: Tensor): Float32Array {
+function toFloat({ type, data }: Tensor): Float32Array {
   if (type === 'float32') return data as Float32Array;
   if (type === 'float64') return Float32Array.from(data as Float64Array);
   // The 16-bit floats are held as bit patterns.
@@ -117,7 +116,7 @@ export function toFloat({ type, data }: Tensor): Float32Array {
     return new Float32Array(Uint32Array.from(data as Uint16Array, (bits) => bits << 16).buffer);
   }
   throw new InputError(
-    `evaluate: the logits are ${type}, where floats are expected. Export the model for classification.`,
+    `evaluate: the logits are ${type}, where floats are expected. Export the model for text classification.`,
   );
 }
 

@@ -4,11 +4,10 @@
  */
 import { type Random, random } from '../tensor/random.ts';
 import { bootstrap } from '../tensor/statistics.ts';
-import type { MeasureName } from './measures.ts';
 import { confusion, type MetricName, metrics } from './metrics.ts';
 
 export interface Score {
-  readonly name: MeasureName;
+  readonly name: MetricName;
   readonly value: number;
   /** The 95 % interval: percentiles of a bootstrap over the rows. */
   readonly low: number;

@@ -51,8 +51,6 @@ export const inferredOperators: Readonly<Record<string, readonly string[]>> = {
 export interface InferOptions {
   /** Take the model's declared types where nothing was inferred (the default). They go stale when widths change. */
   readonly declared?: boolean;
-  /** Call a dimension that follows from nothing `value.axis`, so that it can be computed with. */
-  readonly named?: boolean;
 }
 
 /** What is known of a value: beside its type and shape, the elements of a small integer tensor. */
@@ -71,7 +69,6 @@ export function inferShapes(model: Model, options: InferOptions = {}): Map<strin
   inferGraph(model.graph, [], undefined, {
     opset: model.opsets.get('') ?? 1,
     declared: options.declared ?? true,
-    named: options.named ?? false,
     found,
     left: mostVisits,
   });
@@ -81,7 +78,6 @@ export function inferShapes(model: Model, options: InferOptions = {}): Map<strin
 interface Run {
   readonly opset: number;
   readonly declared: boolean;
-  readonly named: boolean;
   readonly found: Map<string, InferredValue>;
   /** Nodes that may still be visited: loops in loops are each inferred several times over. */
   left: number;
@@ -108,11 +104,7 @@ function inferGraph(graph: Graph, given: readonly Known[], around: Scope | undef
   const scope: Scope = { own: new Map(), around };
   const bind = (name: string, known: Known) => {
     if (name === '') return;
-    const simple = simplified(known);
-    const shape = run.named
-      ? simple.shape?.map((dim, axis) => dim ?? symbol(`${name}.${axis}`))
-      : simple.shape;
-    const clean = { ...simple, shape };
+    const clean = simplified(known);
     scope.own.set(name, clean);
     run.found.set(name, toInferred(name, clean));
   };

@@ -28,13 +28,12 @@ const largestInline = 2 ** 31 - 2 ** 26;
  * anew in one file beside the model.
  * @param options.external whether weights go into a file of their own; 'auto' keeps them where they were, and moves
  * them out when the model would exceed protobuf's 2 GiB
- * @param options.largestInline bytes of weights that 'auto' leaves in the model file; what protobuf holds when left out
  * @throws MachineError when the disk is full or may not be written
  */
 export async function saveModel(
   model: Model,
   file: string,
-  options: { external?: 'auto' | boolean; largestInline?: number } = {},
+  options: { external?: 'auto' | boolean } = {},
 ): Promise<void> {
   const tensors = storedTensors(model);
   const temporary: { from: string; to: string }[] = [];
@@ -45,7 +44,7 @@ export async function saveModel(
   };
   try {
     let encode: TensorEncoder = encodeTensor;
-    if (wantsExternal(tensors, options.external ?? 'auto', options.largestInline ?? largestInline)) {
+    if (wantsExternal(tensors, options.external ?? 'auto')) {
       encode =
         (await copyUntouched(model, tensors, file, stage)) ?? (await layOut(model, tensors, file, stage));
     }
@@ -60,18 +59,14 @@ export async function saveModel(
   }
 }
 
-function wantsExternal(
-  tensors: ReadonlySet<StoredTensor>,
-  external: 'auto' | boolean,
-  largest: number,
-): boolean {
+function wantsExternal(tensors: ReadonlySet<StoredTensor>, external: 'auto' | boolean): boolean {
   if (external !== 'auto') return external;
   let inline = 0;
   for (const stored of tensors) {
     if (externalRange(stored)) return true;
     inline += stored.byteLength;
   }
-  return inline > largest;
+  return inline > largestInline;
 }
 
 /**

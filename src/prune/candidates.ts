@@ -1,72 +1,39 @@
 /**
- * Candidates: one level for each block. All of them run in the same sessions, whose block weights are inputs of free
+ * Candidates: one level for each block. All of them run in one session, whose block weights are inputs of free
  * width, so that a candidate costs its own pruned time and no graph is ever cut or loaded for it.
- *
- * The model is in parts, of about one block each: a candidate that is dense up to some block begins there. What a block
- * costs the loss, measured with all others dense, thus takes half the time.
  * @module
  */
-import { removeDeadNodes } from '../onnx/edit.ts';
-import type { Model, Node } from '../onnx/model.ts';
-import { type Segment, type SegmentOptions, segmentsOf } from '../onnx/segments.ts';
-import { type ChainRun, openChain } from '../runtime/chain.ts';
-import type { SessionOptions } from '../runtime/session.ts';
+import { encodeModel } from '../onnx/encode.ts';
+import type { Model } from '../onnx/model.ts';
+import { openSession, type SessionOptions } from '../runtime/session.ts';
 import type { Analysis } from '../structure/analyse.ts';
 import type { Block, Removal } from '../structure/block.ts';
-import { type Parametric, parametrise } from '../structure/parametrise.ts';
+import { parametrise } from '../structure/parametrise.ts';
 import { take } from '../tensor/slice.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { BlockLevels } from './database.ts';
-import { openPlaces } from './places.ts';
 import type { Assignment } from './spdy.ts';
 
 export interface Candidates extends AsyncDisposable {
-  /**
-   * Runs the model with the levels of `assignment`.
-   * @param feeds the same object for the same feeds: what the dense model made of them is remembered by it
-   */
-  run(
-    assignment: Assignment,
-    feeds: Readonly<Record<string, Tensor>>,
-    outputs: readonly string[],
-  ): Promise<Record<string, Tensor>>;
-}
-
-export interface CandidateOptions extends SessionOptions {
-  /** Adds nodes behind the model's outputs, those of a loss as a rule. */
-  readonly append?: ((model: Model) => void) | undefined;
-  /** The outputs that will be asked for; all when left out. Nothing else is computed. */
-  readonly outputs?: readonly string[];
-  /** How many feeds candidates will be run on. */
-  readonly feedsCount?: number;
+  /** Runs the model with the levels of `assignment`. */
+  run(assignment: Assignment, feeds: Readonly<Record<string, Tensor>>, output: string): Promise<Tensor>;
 }
 
 /** How many bytes of sliced weights are kept between candidates. */
 const CACHE_BYTES = 512 * 2 ** 20;
 
 /**
- * Opens the sessions of all candidates.
+ * Opens the session of all candidates.
  * @param databases in the order of `analysis.blocks`
  */
 export async function openCandidates(
   model: Model,
   analysis: Analysis,
   databases: readonly BlockLevels[],
-  { append, outputs: wanted, feedsCount = 1, ...session }: CandidateOptions,
+  options: SessionOptions,
 ): Promise<Candidates> {
   const parametric = parametrise(model, analysis);
-  append?.(parametric.model);
-  const { graph } = parametric.model;
-  if (wanted) graph.outputs = graph.outputs.filter(({ name }) => wanted.includes(name));
-  removeDeadNodes(graph);
-  // Values cross through memory of the processor's: elsewhere the copies would cost what is saved.
-  const segments = segmentsOf(parametric.model, {
-    weightInputs: new Set(parametric.parameters.map(({ name }) => name)),
-    ...oneBlockEach(parametric, (session.provider ?? 'cpu') === 'cpu'),
-  });
-  const chain = await openChain(segments, session);
-  const places = openPlaces(chain, feedsCount);
-  const spans = spansOf(analysis, parametric, segments);
+  const session = await openSession(encodeModel(parametric.model), options);
   const cache = new Map<string, Record<string, Tensor>>();
   let cached = 0;
 
@@ -90,7 +57,6 @@ export async function openCandidates(
       if (initializer === block.consumer.weight)
         feeds[name] = axis === -1 ? fullWeight(block, databases[b], level) : weights.weight;
       else if (axis === -1) feeds[name] = weights.bias ?? stored.tensor();
-      else if (kept.length === block.structures) feeds[name] = stored.tensor();
       else feeds[name] = take(stored.tensor(), axis, indices(kept));
     }
     cache.set(key, feeds);
@@ -104,39 +70,13 @@ export async function openCandidates(
   }
 
   return {
-    run(assignment, feeds, outputs) {
-      const changed = spans.filter((_, b) => assignment[b] !== 0);
-      const start: ChainRun =
-        changed.length === 0
-          ? places.remember(feeds)
-          : places.before(feeds, Math.min(...changed.map(({ first }) => first)));
-      const { from = 0 } = start;
-      const weights = assignment.map((level, b) => (spans[b].last >= from ? weightsOf(b, level) : {}));
-      return chain.run(Object.assign({}, feeds, ...weights), outputs, start);
+    async run(assignment, feeds, output) {
+      const weights = assignment.map((level, b) => weightsOf(b, level));
+      const found = await session.run(Object.assign({}, feeds, ...weights), [output]);
+      return found[output];
     },
-    [Symbol.asyncDispose]: () => chain[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
-}
-
-/** Parts as small as they come that hold block weights; one part for all where `apart` says no. */
-function oneBlockEach({ parameters }: Parametric, apart: boolean): Pick<SegmentOptions, 'costOf' | 'limit'> {
-  const names = new Set(parameters.map(({ name }) => name));
-  const costOf = ({ inputs }: Node) => (inputs.some((input) => names.has(input)) ? 1 : 0);
-  return { costOf, limit: apart ? 1 : Number.POSITIVE_INFINITY };
-}
-
-/** The first and the last part that reads a weight of each block. */
-function spansOf(
-  { blocks }: Analysis,
-  { parameters }: Parametric,
-  segments: readonly Segment[],
-): { first: number; last: number }[] {
-  const inputs = segments.map(({ model }) => new Set(model.graph.inputs.map(({ name }) => name)));
-  return blocks.map(({ id }) => {
-    const own = parameters.filter(({ block }) => block === id).map(({ name }) => name);
-    const parts = [...inputs.keys()].filter((part) => own.some((name) => inputs[part].has(name)));
-    return { first: parts[0] ?? 0, last: parts.at(-1) ?? 0 };
-  });
 }
 
 /** The consuming matrix of a level as the graph stores it, cut to the columns that stay (one of zeros for none), and its bias. */

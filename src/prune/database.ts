@@ -6,7 +6,7 @@
  * b̂ = b + (W − Ŵ)·x̄. A removed module thus leaves its mean output behind. Without a bias H is 2·Σx·xᵀ/tokens.
  * @module
  */
-import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Block } from '../structure/block.ts';
 import type { Moments } from './hessian.ts';
@@ -76,7 +76,7 @@ export async function buildLevels(
     ...level,
     structures: level.structures.map((s) => left[s]),
   }));
-  writeParts(join(folder, WEIGHTS), found.parts);
+  writeFileSync(join(folder, WEIGHTS), Buffer.concat(found.parts.map(bytesOf)));
   const stored: Index = { rows, hasBias: bias !== undefined, levels: index };
   writeFileSync(join(folder, INDEX), JSON.stringify(stored));
   return found.used;
@@ -198,7 +198,7 @@ export function hessian({ product, sum, tokens }: Moments, centred: boolean): Fl
   return h;
 }
 
-export async function invert(h: Float64Array, cols: number, damping: number, kernels: Kernels, id: string) {
+async function invert(h: Float64Array, cols: number, damping: number, kernels: Kernels, id: string) {
   let mean = 0;
   for (let i = 0; i < cols; i++) mean += h[i * cols + i] / cols;
   for (let attempt = 0, used = damping; attempt < DAMPING_TRIES; attempt++, used *= DAMPING_STEP) {
@@ -215,7 +215,7 @@ export async function invert(h: Float64Array, cols: number, damping: number, ker
 }
 
 /** tr(W·H·Wᵀ) = Σ G∘H. */
-export function energy(gram: Float32Array, h: Float64Array): number {
+function energy(gram: Float32Array, h: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < gram.length; i++) sum += gram[i] * h[i];
   return sum;
@@ -238,19 +238,6 @@ function changeOf(wt: Float32Array, kept: Float32Array, columns: readonly number
       return Float32Array.from(out);
     },
   };
-}
-
-/** One after the other: together they may be more than memory should hold twice. */
-function writeParts(file: string, parts: readonly Float32Array[]): void {
-  const descriptor = openSync(file, 'w');
-  try {
-    for (const part of parts) {
-      const bytes = bytesOf(part);
-      for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done);
-    }
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function bytesOf(values: Float32Array): Uint8Array {

@@ -1,19 +1,17 @@
-import { InputError, MachineError } from '../errors.ts';
-import { cloneModel } from '../onnx/edit.ts';
+import { cloneModel, freshName, newNode } from '../onnx/edit.ts';
 import { encodeModel } from '../onnx/encode.ts';
 import type { Model } from '../onnx/model.ts';
-import { saveModel } from '../onnx/save.ts';
+import { storedTensor } from '../onnx/stored.ts';
 import type { Progress } from '../progress.ts';
 import { timeEach } from '../runtime/profile.ts';
-import { openGraph } from '../runtime/graph.ts';
-import type { SessionOptions } from '../runtime/session.ts';
-import type { Analysis } from '../structure/analyse.ts';
+import { openSession, type SessionOptions } from '../runtime/session.ts';
+import { type Analysis, analyse } from '../structure/analyse.ts';
 import type { Block } from '../structure/block.ts';
-import { conditionsOf, flatten, nest } from '../structure/branches.ts';
-import { extract, signature } from '../structure/extract.ts';
+import { flatten, nest } from '../structure/branches.ts';
+import { cut } from '../structure/cut.ts';
+import { type Extract, extract, signature } from '../structure/extract.ts';
 import { median } from '../tensor/statistics.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import { alone, weightBytes } from './alone.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { keptLevels } from './levels.ts';
 
 export interface LatencyRow {
@@ -42,58 +40,58 @@ export interface LatencyTable {
 export interface ProfileOptions extends SessionOptions {
   readonly rounds?: number;
   readonly progress: Progress;
-  /** How many tokens a run reads, over the batch; many when left out. */
-  readonly tokens?: number;
 }
 
 /** The key of the whole model among the timed levels. */
 const WHOLE = 'model';
-/** Timed at each visit, at least: five runs of a small block are over before the machine has settled. */
-const MIN_SECONDS = 0.02;
 
 /**
  * Times every level of every distinct block, and the whole model among them, so that a machine that changes its
  * pace changes it for all alike.
  * @param feeds the model's inputs at the promised shape
- * @throws InputError when the model does not run on them
  */
 export async function latencyTable(
   model: Model,
   analysis: Analysis,
   feeds: Readonly<Record<string, Tensor>>,
-  { rounds = 3, progress, tokens = Number.POSITIVE_INFINITY, ...session }: ProfileOptions,
+  { rounds = 3, progress, ...session }: ProfileOptions,
 ): Promise<LatencyTable> {
   const groups = Map.groupBy(analysis.blocks, (block) => signature(model, analysis, block.id));
-  const conditions = await conditionsIn(model, feeds, session);
   const parts = [...groups].map(([key, blocks]) => ({
     key,
     blocks,
-    extract: extract(model, analysis, blocks[0].id, { conditions, caches: true }),
+    ...extract(model, analysis, blocks[0].id),
   }));
-  const boundary = new Set(parts.flatMap((part) => part.extract.inputs));
-  const values = await valuesOf(model, [...boundary], feeds, session);
-  const modelBytes = weightBytes(model);
-  const benches = parts.map((part) => alone(part.extract, values, { tokens, modelBytes }));
+  const values = await boundaryValues(model, parts, feeds, session);
 
-  const jobs = benches.flatMap(({ feeds, level, idle }, row) => {
-    const levels = keptLevels(parts[row].blocks[0]).filter((kept) => kept > 0);
+  const jobs = parts.flatMap((part, row) => {
+    const inputs = Object.fromEntries(part.inputs.map((name) => [name, values[name]]));
+    const within = analyse(part.model);
+    const [block] = within.blocks;
+    const levels = keptLevels(block).filter((kept) => kept > 0);
+    const idle = { key: `${row}/0`, feeds: inputs, bytes: () => encodeModel(idleModel(part)) };
     return [
-      { key: `${row}/0`, feeds, bytes: () => encodeModel(idle()) },
-      ...levels.map((kept) => ({ key: `${row}/${kept}`, feeds, bytes: () => encodeModel(level(kept)) })),
+      idle,
+      ...levels.map((kept) => ({
+        key: `${row}/${kept}`,
+        feeds: inputs,
+        bytes: () => {
+          const gone = Array.from({ length: block.structures - kept }, (_, i) => kept + i);
+          return encodeModel(sliced(cut(part.model, within, new Map([[block.id, gone]])), part.output));
+        },
+      })),
     ];
   });
-  const whole = { key: WHOLE, feeds: { ...feeds }, save: (file: string) => saveModel(model, file) };
+  jobs.push({ key: WHOLE, feeds: { ...feeds }, bytes: () => encodeModel(model) });
   const { provider = 'cpu', threads } = session;
-  const times = await timeEach([...jobs, whole], {
+  const times = await timeEach(jobs, {
     provider,
     ...(threads === undefined ? {} : { threads }),
     rounds,
-    minSeconds: MIN_SECONDS,
     progress,
   });
 
   const entries = parts.map(({ key, blocks }, row): LatencyEntry => {
-    const { copies } = benches[row];
     const idleMs = median(times.get(`${row}/0`)!);
     return {
       signature: key,
@@ -101,7 +99,7 @@ export async function latencyTable(
       blocks: blocks.map(({ id }) => id),
       rows: keptLevels(blocks[0]).map((kept) => {
         if (kept === 0) return { kept, medianMs: 0, low: 0, high: 0 };
-        const own = times.get(`${row}/${kept}`)!.map((ms) => Math.max(0, ms - idleMs) / copies);
+        const own = times.get(`${row}/${kept}`)!.map((ms) => Math.max(0, ms - idleMs));
         return { kept, medianMs: median(own), low: Math.min(...own), high: Math.max(...own) };
       }),
     };
@@ -122,40 +120,6 @@ function scaled(entry: LatencyEntry, by: number): LatencyEntry {
     high: high * by,
   }));
   return { ...entry, rows };
-}
-
-/**
- * The table of a mix: every time is the sum of the regimes' times by their weights, which is the time of a request.
- * Intervals are sums too, so that they hold whatever the regimes' errors have in common.
- * @param parts tables of one model, at least one
- */
-export function mixTables(
-  parts: readonly { readonly weight: number; readonly table: LatencyTable }[],
-): LatencyTable {
-  const [{ table: first }] = parts;
-  const sum = (of: (table: LatencyTable) => number) =>
-    parts.reduce((total, { weight, table }) => total + weight * of(table), 0);
-  return {
-    entries: first.entries.map((entry, e) => ({
-      ...entry,
-      rows: entry.rows.map(({ kept }, r) => {
-        const row = (table: LatencyTable) => {
-          const { signature, rows } = table.entries[e];
-          if (signature !== entry.signature || rows[r].kept !== kept)
-            throw new Error(`latency: the tables of ${entry.signature} at ${kept} are of different models`);
-          return rows[r];
-        };
-        return {
-          kept,
-          medianMs: sum((table) => row(table).medianMs),
-          low: sum((table) => row(table).low),
-          high: sum((table) => row(table).high),
-        };
-      }),
-    })),
-    modelMs: sum(({ modelMs }) => modelMs),
-    fixedMs: sum(({ fixedMs }) => fixedMs),
-  };
 }
 
 /** What the table promises when each block keeps so many structures. */
@@ -186,41 +150,40 @@ function entryOf(table: readonly LatencyEntry[], block: string): LatencyEntry {
   return entry;
 }
 
-/** How the conditions of the model's branches come out on these inputs. */
-async function conditionsIn(
+/** What the dense model computes at the blocks' boundaries. */
+async function boundaryValues(
   model: Model,
-  feeds: Readonly<Record<string, Tensor>>,
-  options: SessionOptions,
-): Promise<Map<string, boolean>> {
-  const names = conditionsOf(flatten(model));
-  if (names.length === 0) return new Map();
-  const values = await valuesOf(model, names, feeds, options);
-  return new Map(names.map((name) => [name, Boolean(values[name].data[0])]));
-}
-
-/** What a run computes, or is given, at these places. */
-async function valuesOf(
-  model: Model,
-  names: readonly string[],
+  parts: readonly Extract[],
   feeds: Readonly<Record<string, Tensor>>,
   options: SessionOptions,
 ): Promise<Record<string, Tensor>> {
-  const given = Object.fromEntries(names.flatMap((name) => (name in feeds ? [[name, feeds[name]]] : [])));
-  const wanted = names.filter((name) => !(name in given));
-  if (wanted.length === 0) return given;
+  const names = new Set(parts.flatMap(({ inputs }) => inputs));
+  const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => names.has(name)));
+  const wanted = [...names].filter((name) => !(name in given));
   // What a branch computes is told outside of it: nesting puts a node where all its readers see it.
   const probed = flatten(cloneModel(model));
   const outputs = new Set(probed.graph.outputs.map(({ name }) => name));
   for (const name of wanted) if (!outputs.has(name)) probed.graph.outputs.push({ name });
-  await using session = await openGraph(nest(probed), options);
-  try {
-    return { ...given, ...(await session.run(feeds, wanted)) };
-  } catch (cause) {
-    if (cause instanceof MachineError) throw cause;
-    const shapes = Object.entries(feeds).map(([name, { shape }]) => `${name} [${shape.join(', ')}]`);
-    throw new InputError(
-      `latency: the model does not run on ${shapes.join(', ')}: ${(cause as Error).message} Set \`shape\` to sizes that it takes.`,
-      { cause },
-    );
-  }
+  await using session = await openSession(encodeModel(nest(probed)), options);
+  return { ...given, ...(await session.run(feeds, wanted)) };
+}
+
+/** A model of the same inputs that does nothing: what a run costs besides the block. */
+function idleModel(part: Extract): Model {
+  const model = cloneModel(part.model);
+  model.graph.nodes = [];
+  model.graph.initializers.clear();
+  model.graph.valueInfo.clear();
+  return sliced(model, part.inputs[0]);
+}
+
+/** The model with only the first slice of its output: index 0 of the first axis. */
+function sliced(part: Model, output: string): Model {
+  const model = cloneModel(part);
+  const { graph } = model;
+  const [zero, out] = [freshName(graph, 'first'), freshName(graph, 'slice')];
+  graph.initializers.set(zero, storedTensor(tensor('int64', [1], BigInt64Array.of(0n))));
+  graph.nodes.push(newNode('Gather', [output, zero], [out], [['axis', { kind: 'int', value: 0n }]]));
+  graph.outputs = [{ name: out }];
+  return model;
 }

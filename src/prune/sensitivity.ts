@@ -24,7 +24,7 @@ export async function lossPriors(
   const priors: number[][] = [];
   for (const [b, row] of levels.entries()) {
     const points: [error: number, rise: number][] = [[0, 0]];
-    for (const level of sampledLevels(row.length)) {
+    for (const level of sampled(row.length)) {
       const loss = await evaluate(dense.with(b, level));
       points.push([row[level].error, Math.max(0, loss - base, points.at(-1)![1])]);
       onStep();
@@ -34,8 +34,13 @@ export async function lossPriors(
   return priors;
 }
 
-/** The levels that are measured: indices spread evenly over a grid, its last (the removed module) included, the dense one not. */
-export function sampledLevels(length: number): number[] {
+/** How many evaluations `lossPriors` takes, for its progress. */
+export function sampleCount(levels: readonly (readonly Level[])[]): number {
+  return levels.reduce((sum, row) => sum + sampled(row.length).length, 0);
+}
+
+/** Indices spread evenly over a grid, its last level (the removed module) included, the dense one not. */
+function sampled(length: number): number[] {
   const last = length - 1;
   const picks = Array.from({ length: SAMPLES }, (_, i) => Math.round(((i + 1) * last) / SAMPLES));
   return [...new Set(picks)].filter((level) => level > 0);

@@ -72,19 +72,6 @@ export interface SearchProblem {
 export interface Candidate {
   readonly prior: number;
   readonly coefficients: readonly number[];
-  /** What was found from it, where something was; the program does not read it. */
-  readonly assignment?: Assignment;
-}
-
-/** The program's solution for a prior times coefficients. */
-export function solve(
-  priors: SearchProblem['priors'],
-  times: SearchProblem['times'],
-  budget: number,
-  { prior, coefficients }: Candidate,
-): Assignment | undefined {
-  const costs = priors[prior].map((row, l) => Float64Array.from(row, (value) => value * coefficients[l]));
-  return assign(costs, times, budget);
 }
 
 export interface SearchResult extends Candidate {
@@ -115,7 +102,10 @@ export async function search(
   let best: SearchResult | undefined;
 
   const attempt = async (candidate: Candidate) => {
-    const assignment = solve(priors, times, budget, candidate);
+    const costs = priors[candidate.prior].map((row, l) =>
+      Float64Array.from(row, (prior) => prior * candidate.coefficients[l]),
+    );
+    const assignment = assign(costs, times, budget);
     if (assignment !== undefined) {
       const key = assignment.join();
       if (!seen.has(key)) {

@@ -13,22 +13,17 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { type Classified, evaluateClassification } from '../evaluate/classification.ts';
 import type { Model } from '../onnx/model.ts';
 import { saveModel } from '../onnx/save.ts';
 import type { BlockLevels, Level } from '../prune/database.ts';
 import type { Assignment } from '../prune/spdy.ts';
 import { measureRounds, type Round } from '../runtime/compare.ts';
 import { openSession } from '../runtime/session.ts';
-import { copyCompanions, type KeptBlock } from './configuration.ts';
-import type { Calibration } from './calibration.ts';
 import { type Ground, refitted } from './ground.ts';
-import { parametersOf, sha256Of, weightsBeside } from './job.ts';
-import { timedRegimes } from './regimes.ts';
-import type { Found } from './objective.ts';
-import { DENSE, type Work } from './steps.ts';
-import { taskOf } from './tasks/registry.ts';
-import type { Dataset } from './tasks/task.ts';
+import { type Dataset, parametersOf, sha256Of, timingFeeds } from './job.ts';
+import { DENSE, type Found, type Work } from './steps.ts';
 import type { TrainingFacts } from './training.ts';
 import { checkedCut } from './verify.ts';
 
@@ -51,8 +46,7 @@ export interface Member {
   readonly pruned: Pruned;
   readonly found: Found;
   readonly predicted: number;
-  /** What the task found on the evaluation rows. */
-  readonly answers: unknown;
+  readonly classified: Classified;
   /** Its folder in the output. */
   readonly folder: string;
   /** The level of each block. */
@@ -77,12 +71,11 @@ export async function modelStep(
   databases: readonly BlockLevels[],
   key: unknown,
   assignment: Assignment,
-  { domains }: Calibration,
+  calibration: Dataset,
 ): Promise<Pruned> {
   const folder = await stages.folder('model', [key, assignment], async (partial) => {
     const { model: whole, removal } = refitted(ground, databases, assignment);
-    const batches = domains.flatMap(({ rows }) => rows.batches);
-    const feeds = spread(batches, CHECKED_BATCHES).map((batch) => batch.feeds);
+    const feeds = spread(calibration.batches, CHECKED_BATCHES).map((batch) => batch.feeds);
     const { model, maxAbsDiff } = await checkedCut(whole, ground.analysis, removal, feeds, machine.session);
     await writeModel(model, { maxAbsDiff }, partial);
   });
@@ -95,9 +88,8 @@ export async function writeModel(
   found: Pick<Pruned, 'maxAbsDiff' | 'training'>,
   folder: string,
 ): Promise<void> {
-  const file = join(folder, MODEL);
-  await saveModel(model, file);
-  const sha256 = await sha256Of(file, ...weightsBeside(file));
+  await saveModel(model, join(folder, MODEL));
+  const sha256 = await sha256Of(join(folder, MODEL));
   const bytes = readdirSync(folder).reduce((sum, file) => sum + statSync(join(folder, file)).size, 0);
   const facts = { sha256, bytes, parameters: parametersOf(model), ...found };
   writeFileSync(join(folder, FACTS), JSON.stringify(facts));
@@ -119,7 +111,7 @@ export function nameInRounds({ sha256 }: Pruned): string {
   return sha256.slice(0, 12);
 }
 
-/** Rounds of fresh processes: the dense model and `models`, each once a round and regime. */
+/** Rounds of fresh processes: the dense model and `models`, each once a round. */
 export function measureStep(
   { opened, machine, config, stages, progress }: Work,
   models: readonly Pruned[],
@@ -127,11 +119,10 @@ export function measureStep(
   occasion: string,
 ): Promise<Round[]> {
   const distinct = [...new Map(models.map((model) => [nameInRounds(model), model])).values()];
-  const regimes = timedRegimes(opened, config);
   const key = [
     machine.hardware.fingerprint,
     machine.session,
-    regimes.map(({ shape }) => shape),
+    config.shape,
     opened.sha256,
     distinct.map(nameInRounds),
     rounds,
@@ -144,57 +135,48 @@ export function measureStep(
         ...distinct.map((model) => ({ name: nameInRounds(model), file: model.file })),
       ],
       rounds,
-      { ...machine.session, regimes, ...PACE, progress },
+      { ...machine.session, feeds: timingFeeds(opened, config), ...PACE, progress },
     ),
   );
 }
 
-/** What the task finds of a model file on a data set. */
-export function answerStep(
-  {
-    opened,
-    machine,
-    config,
-    stages,
-    progress,
-  }: Pick<Work, 'opened' | 'machine' | 'config' | 'stages' | 'progress'>,
+/** The predictions of a model file on a data set. */
+export async function predictStep(
+  { opened, machine, stages, progress }: Pick<Work, 'opened' | 'machine' | 'stages' | 'progress'>,
   file: string,
   sha256: string,
   data: Dataset,
-): Promise<unknown> {
-  return stages.json(
+): Promise<Classified> {
+  const stored = await stages.json(
     'predictions',
-    [config.task, sha256, data.sha256, machine.session.provider],
+    [sha256, data.sha256, machine.session.provider],
     async () => {
       await using session = await openSession(file, machine.session);
-      return await taskOf(config).answer(session, data, {
-        model: opened,
-        session: machine.session,
-        progress,
-      });
+      const classes = opened.folder.config?.labels?.length;
+      const found = await evaluateClassification(session, data.batches, { classes, progress });
+      return { logits: [...found.logits], predictions: [...found.predictions], classes: found.classes };
     },
   );
+  return {
+    predictions: Int32Array.from(stored.predictions),
+    logits: Float32Array.from(stored.logits),
+    labels: data.labels,
+    classes: stored.classes,
+  };
 }
 
 /**
- * Puts a finished model folder into the output: the pruned model with all that the dense folder had, its configuration
- * rewritten for what was cut. The folder appears whole or not at all.
- * @param blocks with what stays of each; none where nothing was cut
+ * Puts a finished model folder into the output: the pruned model with all that the dense folder had. The folder
+ * appears whole or not at all.
  */
-export function publish(
-  pruned: Pruned,
-  companions: readonly string[],
-  output: string,
-  name: string,
-  blocks: readonly KeptBlock[] = [],
-): void {
+export function publish(pruned: Pruned, companions: readonly string[], output: string, name: string): void {
   const draft = join(output, '.work', `${name}.partial`);
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { recursive: true });
   for (const file of readdirSync(pruned.folder)) {
     if (file !== FACTS) copyFileSync(join(pruned.folder, file), join(draft, file));
   }
-  copyCompanions(companions, draft, { name: MODEL, blocks });
+  for (const file of companions) copyFileSync(file, join(draft, basename(file)));
   const target = join(output, name);
   const old = join(output, '.work', `${name}.old.partial`);
   rmSync(old, { recursive: true, force: true });

@@ -2,14 +2,14 @@
  * What targets are searched on: the databases of a ground, and the session that judges candidates.
  * @module
  */
-import type { Calibration } from './calibration.ts';
+import type { BlockLevels } from '../prune/database.ts';
 import type { Ground } from './ground.ts';
-import { type Objective, openObjective } from './objective.ts';
-import { databaseStep, type GroundLevels, type Work } from './steps.ts';
+import type { Dataset } from './job.ts';
+import { databaseStep, type Objective, openObjective, type Work } from './steps.ts';
 
 export interface Field {
   readonly ground: Ground;
-  readonly databases: readonly GroundLevels[];
+  readonly databases: readonly BlockLevels[];
   readonly objective: Objective;
   /** What its results depend on. */
   readonly key: unknown;
@@ -20,8 +20,11 @@ export interface Fields extends AsyncDisposable {
   at(ground: Ground): Promise<Field>;
 }
 
-/** @param calibration the rows of the Hessians, and those that candidates are judged by */
-export function openFields(work: Work, calibration: Calibration): Fields {
+/**
+ * @param calibration the rows of the Hessians
+ * @param judged the rows that candidates are judged by
+ */
+export function openFields(work: Work, calibration: Dataset, judged: Dataset): Fields {
   const { config, machine } = work;
   let open: Field | undefined;
   const close = async () => {
@@ -35,7 +38,6 @@ export function openFields(work: Work, calibration: Calibration): Fields {
       await close();
       const databases = await databaseStep(work, ground, calibration);
       const key = [ground.sha256, calibration.sha256, config.damping, machine.session.provider];
-      const judged = calibration.domains.map((domain) => domain.judged);
       const objective = await openObjective(work, ground, databases, judged, key);
       open = { ground, databases, objective, key };
       return open;

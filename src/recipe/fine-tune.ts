@@ -6,14 +6,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { InputError } from '../errors.ts';
-import type { Score } from '../evaluate/score.ts';
+import { type Score, score } from '../evaluate/score.ts';
 import type { Progress } from '../progress.ts';
 import { claim } from './claim.ts';
-import { answerStep, publish, readModel, writeModel } from './family.ts';
-import { type OpenedModel, openDataset, openMachine, openModelFolder } from './job.ts';
+import { predictStep, publish, readModel, writeModel } from './family.ts';
+import { type Dataset, type OpenedModel, openDataset, openMachine, openModelFolder } from './job.ts';
 import { openStages } from './stages.ts';
-import { settled, taskOf } from './tasks/registry.ts';
-import type { Dataset } from './tasks/task.ts';
 import { forgetTeacher, forgetTraining, openTrainingData, type TrainingFacts, teach } from './training.ts';
 
 /** The folder of the result in the output. */
@@ -34,9 +32,8 @@ export interface TrainReport extends TrainingFacts {
  * goes on from its last checkpoint.
  * @throws InputError for a model that cannot be trained, and for a teacher of another tokenizer
  */
-export async function trainModel(given: Config, output: string, progress: Progress): Promise<TrainReport> {
-  const opened = await openModelFolder(given.model);
-  const config = settled(given, opened);
+export async function trainModel(config: Config, output: string, progress: Progress): Promise<TrainReport> {
+  const opened = await openModelFolder(config.model);
   const teacher =
     config.train.teacher === undefined ? undefined : await openModelFolder(config.train.teacher);
   if (teacher !== undefined) requireSameTokenizer(opened, teacher);
@@ -59,9 +56,9 @@ export async function trainModel(given: Config, output: string, progress: Progre
   forgetTraining(key, stages.root);
   forgetTeacher(stages.root);
   const trained = readModel(folder);
-  const metricOf = async (file: string, sha256: string, data: Dataset) => {
-    const answers = await answerStep(work, file, sha256, data);
-    return taskOf(config).score(answers, data, { metric: config.metric, seed: config.search.seed });
+  const metricOf = async (file: string, sha256: string, { labels }: Dataset) => {
+    const { predictions, classes } = await predictStep(work, file, sha256, evaluation!);
+    return score(predictions, labels, config.metric, { classes, seed: config.search.seed });
   };
   const metrics = evaluation && {
     metric: await metricOf(trained.file, trained.sha256, evaluation),

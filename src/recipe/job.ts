@@ -3,11 +3,15 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { type Config, type NamedFile, namedFile } from '../config.ts';
-import { type ModelFolder, openFolder, weightFiles } from '../data/folder.ts';
-import { type SyntheticShape, syntheticFeeds } from '../data/synthetic.ts';
+import { createReadStream, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { Config } from '../config.ts';
+import { type Batch, batches, usableLength } from '../data/batch.ts';
+import { meaningOf } from '../data/feeds.ts';
+import { type ModelFolder, openFolder } from '../data/folder.ts';
+import { readRows } from '../data/rows.ts';
+import { syntheticFeeds } from '../data/synthetic.ts';
+import { checkTokens, type EncodedRow, encodeRows, openTokenizer } from '../data/tokenizer.ts';
 import { InputError } from '../errors.ts';
 import { openModel } from '../onnx/load.ts';
 import type { Model, ValueInfo } from '../onnx/model.ts';
@@ -21,9 +25,9 @@ import type { Provider, SessionOptions } from '../runtime/session.ts';
 import { type Analysis, analyse } from '../structure/analyse.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { type ImageSize, imagesIn } from './sizes.ts';
-import { taskOf } from './tasks/registry.ts';
-import type { DataName, Dataset, TaskConfig } from './tasks/task.ts';
-import { embeddingRows } from './tasks/text.ts';
+
+/** A batch holds at most so many tokens: wide enough for full speed, small enough for memory. */
+const BATCH_TOKENS = 2048;
 
 /** The vocabulary that made-up inputs draw from where neither configuration nor graph tells the model's. */
 const FALLBACK_VOCABULARY = 100;
@@ -71,7 +75,7 @@ export async function openModelFolder(path: string): Promise<OpenedModel> {
     folder,
     title: basename(folder.modelFile) === 'model.onnx' ? basename(folder.folder) : basename(folder.modelFile),
     model,
-    sha256: await sha256Of(folder.modelFile, ...externalFiles(model)),
+    sha256: await sha256Of(folder.modelFile),
     bytes: statSync(folder.modelFile).size + externalBytes(model),
     inputs,
     vocabulary: folder.config?.vocabularySize ?? embeddingRows(model) ?? FALLBACK_VOCABULARY,
@@ -105,7 +109,7 @@ export async function openMachine(
   return { hardware, conditions, session: { provider, ...(threads > 0 ? { threads } : {}) } };
 }
 
-/** One made-up batch of a shape; images of the size that the graph takes. */
+/** One batch at the shape that speed is promised for; images of the size that the graph takes. */
 export function timingFeeds(
   { inputs, vocabulary, model }: OpenedModel,
   { shape, search }: { readonly shape: TimingShape; readonly search: { readonly seed: number } },
@@ -114,53 +118,89 @@ export function timingFeeds(
   return syntheticFeeds(inputs, { ...rest, ...(image && { image }) }, { vocabulary, seed: search.seed });
 }
 
-export type TimingShape = Omit<SyntheticShape, 'image'> & { readonly image?: ImageSize };
+export type TimingShape = Config['shape'] & { readonly past?: number; readonly image?: ImageSize };
+
+export interface Dataset {
+  readonly rows: readonly EncodedRow[];
+  readonly batches: readonly Batch[];
+  readonly labels: Int32Array;
+  readonly padId: number;
+  /** A digest of everything that the batches hold. */
+  readonly sha256: string;
+}
+
+/** The data files of a configuration. */
+export type DataName = 'calibration' | 'training' | 'validation' | 'evaluation';
 
 /**
- * Reads a data file as the task does, into batches.
- * @param limit the first so many rows; when left out all, or of evaluation those that the configuration asks for
+ * Reads, tokenizes and batches a data file.
+ * @param limit the first so many rows; all when left out
  * @throws InputError for a missing or unsuitable file, row, label or tokenizer
  */
 export async function openDataset(
   opened: OpenedModel,
-  config: TaskConfig,
+  config: Config,
   which: DataName,
-  progress: Progress,
-  limit: number | undefined = which === 'evaluation' ? config.evaluationRows : undefined,
-): Promise<Dataset> {
-  const [file, another] = filesOf(config, which);
-  if (another !== undefined) {
-    throw new InputError(
-      `config: data.${which} names no file, and data.calibration names several, expected one. Set data.${which} in ziplm.yml or with --data-${which}.`,
-    );
-  }
-  return await readFile(opened, config, which, file.file, progress, limit);
-}
-
-/**
- * The files of a kind of rows; training's are the calibration's where none are named.
- * @returns at least one
- * @throws InputError where there is none
- */
-export function filesOf(config: TaskConfig, which: DataName): NamedFile[] {
-  const written = config.data[which] ?? (which === 'training' ? config.data.calibration : undefined);
-  if (written !== undefined) return [written].flat().map(namedFile);
-  throw new InputError(
-    `config: data.${which} names no file, expected rows for ${config.task}. Set it in ziplm.yml or with --data-${which}.`,
-  );
-}
-
-/** One file of a kind of rows, see `openDataset`. */
-export async function readFile(
-  opened: OpenedModel,
-  config: TaskConfig,
-  which: DataName,
-  file: string,
   progress: Progress,
   limit?: number,
 ): Promise<Dataset> {
-  const reading = { model: opened, which, config, progress, ...(limit !== undefined && { limit }) };
-  return await taskOf(config).read(file, reading);
+  // Training rows are the calibration's where none are named.
+  const file = config.data[which] ?? (which === 'training' ? config.data.calibration : undefined);
+  if (file === undefined) {
+    throw new InputError(
+      `config: data.${which} names no file, expected labelled rows. Set it in ziplm.yml or with --data-${which}.`,
+    );
+  }
+  const { folder, inputs } = opened;
+  const { text, pair, label } = config.data;
+  const columns = { text, label, ...(pair === undefined ? {} : { pair }) };
+  const read = await readRows(
+    file,
+    { ...columns, ...(limit === undefined ? {} : { limit }) },
+    folder.config?.labels,
+  );
+  const tokenizer = await openTokenizer(folder.folder);
+  const length = usableLength(config.maxLength ?? Number.POSITIVE_INFINITY, {
+    config: folder.config,
+    tokenizer,
+    inputs,
+  });
+  const longest = Number.isFinite(length) ? length : config.shape.sequence;
+  const rows = encodeRows(read, tokenizer, longest, progress);
+  checkTokens(rows, embeddingRows(opened.model) ?? folder.config?.vocabularySize ?? Number.POSITIVE_INFINITY);
+  return datasetOf(rows, inputs, tokenizer.padId);
+}
+
+/** Rows as a data set, batched for a model with these inputs. */
+export function datasetOf(rows: readonly EncodedRow[], inputs: readonly ValueInfo[], padId: number): Dataset {
+  return {
+    rows,
+    batches: batches(rows, { inputs, padId, batchTokens: BATCH_TOKENS }),
+    labels: Int32Array.from(rows, (row) => row.label),
+    padId,
+    sha256: createHash('sha256').update(JSON.stringify(rows)).digest('hex'),
+  };
+}
+
+const laysOut: ReadonlySet<string> = new Set([
+  'Identity',
+  'Cast',
+  'Reshape',
+  'Flatten',
+  'Squeeze',
+  'Unsqueeze',
+]);
+
+/** Rows of the table that the token ids index: the first Gather of a stored matrix by them, however they are laid out. */
+function embeddingRows({ graph }: Model): number | undefined {
+  const ids = new Set(graph.inputs.map(({ name }) => name).filter((name) => meaningOf(name) === 'ids'));
+  for (const { opType, inputs, outputs } of graph.nodes) {
+    if (laysOut.has(opType) && ids.has(inputs[0])) ids.add(outputs[0]);
+    if (opType !== 'Gather' || !ids.has(inputs[1])) continue;
+    const table = graph.initializers.get(inputs[0]);
+    if (table?.shape.length === 2) return table.shape[0];
+  }
+  return undefined;
 }
 
 /** Size of the tensors that lie in other files. */
@@ -178,24 +218,8 @@ export function parametersOf({ graph }: Model): number {
     .reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** The files of a model's external data, in the order of their names. */
-function externalFiles(model: Model): string[] {
-  const paths = [...storedTensors(model)].flatMap((stored) => externalRange(stored)?.file.path ?? []);
-  return [...new Set(paths)].sort();
-}
-
-/** The same of a model that we wrote: whatever lies beside it under its name. */
-export function weightsBeside(file: string): string[] {
-  const own = basename(file);
-  return readdirSync(dirname(file))
-    .filter((name) => name !== own && name.startsWith(own) && weightFiles.test(name))
-    .sort()
-    .map((name) => join(dirname(file), name));
-}
-
-/** Of a file, or of several, one after the other: a model is another where only its external data is. */
-export async function sha256Of(...files: readonly string[]): Promise<string> {
+export async function sha256Of(file: string): Promise<string> {
   const hash = createHash('sha256');
-  for (const file of files) for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }

@@ -7,8 +7,7 @@ import type { BlockLevels } from '../prune/database.ts';
 import { type Pruned, readModel, writeModel } from './family.ts';
 import type { Field } from './field.ts';
 import { type Ground, nextGround, refitted, sharedWeights, trainableGround } from './ground.ts';
-import type { Found } from './objective.ts';
-import type { Work } from './steps.ts';
+import type { Found, Work } from './steps.ts';
 import {
   forgetTeacher,
   forgetTraining,

@@ -7,19 +7,18 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { InputError } from '../errors.ts';
+import { evaluateClassification } from '../evaluate/classification.ts';
+import { crossEntropy, klDivergence } from '../evaluate/losses.ts';
 import { encodeModel } from '../onnx/encode.ts';
 import type { Model } from '../onnx/model.ts';
 import { type Progress, silent } from '../progress.ts';
 import { openSession } from '../runtime/session.ts';
-import { withEmptyCache } from '../train/cache.ts';
 import { hiddenStates } from '../train/hidden.ts';
 import type { Losses } from '../train/losses.ts';
 import { type Trained, type Training, train } from '../train/train.ts';
 import { defaultOptimiser, openTrainer, type StepReport } from '../train/trainer.ts';
-import { type Machine, type OpenedModel, openDataset } from './job.ts';
+import { type Dataset, datasetOf, type Machine, type OpenedModel, openDataset } from './job.ts';
 import { digest } from './stages.ts';
-import { taskOf } from './tasks/registry.ts';
-import type { Dataset, TaskConfig, TaskTraining } from './tasks/task.ts';
 
 /** What a training did, as the record tells it. Losses of the curve are means over the steps since the point before. */
 export interface TrainingFacts {
@@ -59,31 +58,24 @@ const STORE_BYTES = 4e9;
  */
 export async function openTrainingData(
   opened: OpenedModel,
-  config: TaskConfig,
+  config: Config,
   progress: Progress,
 ): Promise<TrainingData> {
-  const { part } = trainingOf(config);
   const { sequence } = config.train;
   const own = sequence === undefined ? config : { ...config, maxLength: sequence };
   const all = await openDataset(opened, own, 'training', progress);
   if (config.data.validation !== undefined) {
     return { training: all, validation: await openDataset(opened, own, 'validation', progress) };
   }
-  const stride = Math.max(HELD_OUT.every, Math.ceil(all.count / HELD_OUT.most));
+  const stride = Math.max(HELD_OUT.every, Math.ceil(all.rows.length / HELD_OUT.most));
   const isHeldOut = (row: number) => row % stride === stride - 1;
-  return {
-    training: part(all, (row) => !isHeldOut(row), opened),
-    ...(all.count >= stride && { validation: part(all, isHeldOut, opened) }),
-  };
-}
-
-/** @throws InputError where the task cannot be trained */
-function trainingOf({ task }: TaskConfig): TaskTraining {
-  const { training } = taskOf({ task });
-  if (training) return training;
-  throw new InputError(
-    `config: ${task} cannot be trained yet, expected a task that can. Use method: one-shot.`,
-  );
+  const part = (held: boolean) =>
+    datasetOf(
+      all.rows.filter((_, row) => isHeldOut(row) === held),
+      opened.inputs,
+      all.padId,
+    );
+  return { training: part(false), ...(all.rows.length >= stride && { validation: part(true) }) };
 }
 
 /** The λs of the configuration; without a teacher the labels alone teach. */
@@ -115,7 +107,7 @@ export async function requireTrainable(
 ): Promise<void> {
   await using _ = await openTrainer({
     ...machine.session,
-    student: withEmptyCache(student),
+    student,
     losses: lossesOf(config, teacher !== undefined),
     hidden: teacher === undefined ? [] : hiddenStates(teacher),
     optimiser: optimiserOf(config),
@@ -142,7 +134,7 @@ const scheduleOf = ({ train: { schedule, learningRate, warmup } }: Config) => ({
 export async function teach(
   { student, teacher, parameters }: Lesson,
   { training, validation }: TrainingData,
-  { config, machine, opened }: { config: TaskConfig; machine: Machine; opened: OpenedModel },
+  { config, machine, opened }: { config: Config; machine: Machine; opened: OpenedModel },
   key: unknown,
   root: string,
   progress: Progress,
@@ -150,8 +142,7 @@ export async function teach(
 ): Promise<{ readonly model: Model; readonly facts: TrainingFacts }> {
   const { epochs, batch, seed, patience, checkpointEvery } = config.train;
   const began = now();
-  const { rows, padId } = trainingOf(config).lessons(training);
-  const evaluate = validation && judge(validation, teacher, machine, opened, config);
+  const evaluate = validation && judge(validation, teacher, machine, opened);
   const before = evaluate && { step: 0, loss: -(await evaluate(student)) };
   const given: Training = {
     ...machine.session,
@@ -161,8 +152,8 @@ export async function teach(
     losses: lossesOf(config, teacher !== undefined),
     optimiser: optimiserOf(config),
     schedule: scheduleOf(config),
-    rows,
-    padId,
+    rows: training.rows,
+    padId: training.padId,
     epochs,
     batch,
     seed,
@@ -179,7 +170,7 @@ export async function teach(
   );
   const facts: TrainingFacts = {
     steps: curve.length,
-    epochs: Math.min(epochs, (curve.length * batch) / rows.length),
+    epochs: Math.min(epochs, (curve.length * batch) / training.rows.length),
     seconds: (now() - began) / 1000,
     stopped,
     curve: thinned(curve),
@@ -203,28 +194,27 @@ export function forgetTeacher(root: string): void {
   for (const name of kept) rmSync(join(root, name), { force: true });
 }
 
-/** The metric of a training: its loss on the validation rows, negative; with a teacher against the teacher's answers. */
+/**
+ * The metric of a training: its loss on the validation rows, negative. With a teacher KL(teacher ‖ student), which moves with
+ * every improvement where an accuracy of some hundred rows stands still; without, the cross-entropy with the labels.
+ */
 function judge(
-  validation: Dataset,
+  { batches, labels }: Dataset,
   teacher: Model | undefined,
   machine: Machine,
-  opened: OpenedModel,
-  config: TaskConfig,
+  { folder }: OpenedModel,
 ): (model: Model) => Promise<number> {
-  const task = taskOf(config);
-  const answersOf = async (model: Model) => {
+  const classify = async (model: Model) => {
     await using session = await openSession(encodeModel(model), machine.session);
-    return await task.answer(session, validation, {
-      model: opened,
-      session: machine.session,
-      progress: silent,
-    });
+    const classes = folder.config?.labels?.length;
+    return await evaluateClassification(session, batches, { classes, progress: silent });
   };
-  let answers: Promise<unknown> | undefined;
+  let answers: Promise<Float32Array> | undefined;
   return async (model) => {
-    const own = await answersOf(model);
-    if (teacher !== undefined) answers ??= answersOf(teacher);
-    return -trainingOf(config).loss(own, validation, await answers);
+    const { logits, classes } = await classify(model);
+    if (teacher === undefined) return -crossEntropy(logits, labels);
+    answers ??= classify(teacher).then((found) => found.logits);
+    return -klDivergence(await answers, logits, classes);
   };
 }
 

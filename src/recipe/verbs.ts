@@ -2,27 +2,36 @@
  * The verbs beside `run`: each opens what it needs, does one thing, and returns what the command line prints.
  * @module
  */
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import { openFolder } from '../data/folder.ts';
 import { InputError } from '../errors.ts';
-import type { Score } from '../evaluate/score.ts';
+import { evaluateClassification } from '../evaluate/classification.ts';
+import { type Score, score } from '../evaluate/score.ts';
 import { nearest } from '../nearest.ts';
+import { saveModel } from '../onnx/save.ts';
 import type { Progress } from '../progress.ts';
 import type { LatencyTable } from '../prune/latency.ts';
-import type { RunRecord } from '../record.ts';
 import { type Comparison, compareModels } from '../runtime/compare.ts';
 import type { Hardware } from '../runtime/hardware.ts';
 import { openSession } from '../runtime/session.ts';
 import { type Analysis, analyse } from '../structure/analyse.ts';
 import type { Block, Refusal } from '../structure/block.ts';
+import { type CacheForm, cutCaches } from '../structure/caches.ts';
 import { draw, type Lane } from '../structure/explain.ts';
 import { claim } from './claim.ts';
-import { openDataset, openMachine, openModelFolder, openValidModel, prunableBlocks } from './job.ts';
-import { profileStep } from './profile.ts';
-import { type RegimeShape, recordedShape, timedRegimes } from './regimes.ts';
+import {
+  openDataset,
+  openMachine,
+  openModelFolder,
+  openValidModel,
+  prunableBlocks,
+  timingFeeds,
+} from './job.ts';
 import { openStages } from './stages.ts';
-import { settled, taskOf } from './tasks/registry.ts';
+import { profileStep } from './steps.ts';
+import { checkedCut, feedsToCheck } from './verify.ts';
 
 /**
  * What can be removed, in forward order, and what is refused and why.
@@ -47,7 +56,7 @@ export interface Inspection {
 }
 
 /** @throws InputError when the model has no such block */
-export function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
+function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
   const block = blocks.find((known) => known.id === id);
   if (block) return block;
   const ids = blocks.map((known) => known.id);
@@ -58,7 +67,70 @@ export function blockOf(verb: string, { blocks }: Analysis, id: string): Block {
   );
 }
 
-/** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape or regimes. */
+/** An input or output that a cut made smaller: its axis of heads had `from` slices and has `to`. */
+export interface Resized {
+  readonly name: string;
+  readonly axis: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface CutReport {
+  readonly file: string;
+  readonly maxAbsDiff: number;
+  readonly removed: Readonly<Record<string, number>>;
+  /** Only with compact caches: what whoever drives the model must know. */
+  readonly caches?: readonly Resized[];
+}
+
+/**
+ * Removes the named structures as they are, checks the result against the masked model, and writes it.
+ * @param removal block id → indices along the consuming matrix; all of them remove the module
+ * @param cache whether inputs and outputs that count heads keep all of them (`keep`), or only those that stay (`compact`)
+ */
+export async function cutModel(
+  path: string,
+  removal: Readonly<Record<string, readonly number[]>>,
+  outputFile: string,
+  cache: CacheForm = 'keep',
+): Promise<CutReport> {
+  const opened = await openModelFolder(path);
+  const analysis = prunableBlocks(opened);
+  for (const [id, indices] of Object.entries(removal)) {
+    const block = blockOf('cut', analysis, id);
+    const wrong = indices.find(
+      (index, at) => !(index >= 0 && index < block.structures) || indices.indexOf(index) < at,
+    );
+    if (wrong !== undefined) {
+      throw new InputError(
+        `cut: ${id} holds ${block.structures} structures, expected distinct indices 0 to ${block.structures - 1}, got ${wrong}` +
+          `${indices.filter((index) => index === wrong).length > 1 ? ' twice' : ''}. Correct the file given to --remove.`,
+      );
+    }
+  }
+  const folder = dirname(resolve(outputFile));
+  if (!existsSync(folder)) {
+    throw new InputError(
+      `cut: --output ${outputFile}: there is no folder ${folder}. Make it, or choose another place.`,
+    );
+  }
+  const feeds = await feedsToCheck(opened);
+  const wanted = new Map(Object.entries(removal).filter(([, indices]) => indices.length > 0));
+  const { model, maxAbsDiff } = await checkedCut(opened.model, analysis, wanted, feeds, {}, { cache });
+  await saveModel(model, outputFile);
+  const removed = Object.fromEntries(Object.entries(removal).map(([id, indices]) => [id, indices.length]));
+  const report = { file: outputFile, maxAbsDiff, removed };
+  if (cache === 'keep') return report;
+  const caches = cutCaches(analysis, wanted).map(({ name, axis, of, kept }) => ({
+    name,
+    axis,
+    from: of,
+    to: kept.length,
+  }));
+  return { ...report, caches };
+}
+
+/** Times models against the first one by rounds of fresh processes, on made-up inputs of the configured shape. */
 export async function compare(
   dense: string,
   others: readonly string[],
@@ -72,7 +144,7 @@ export async function compare(
   const { session } = await openMachine(config, progress);
   return compareModels(files, {
     ...session,
-    regimes: timedRegimes(opened, config),
+    feeds: timingFeeds(opened, config),
     rounds: config.rounds,
     progress,
   });
@@ -81,54 +153,44 @@ export async function compare(
 /** The task's metric on the evaluation rows, with its interval. */
 export async function evaluate(
   path: string,
-  given: Config,
+  config: Config,
   progress: Progress,
 ): Promise<{ readonly metric: Score; readonly rows: number }> {
   const opened = await openModelFolder(path);
-  const config = settled(given, opened);
-  const task = taskOf(config);
   const data = await openDataset(opened, config, 'evaluation', progress);
   const { session: options } = await openMachine(config, progress);
   await using session = await openSession(opened.folder.modelFile, options);
-  const answers = await task.answer(session, data, { model: opened, session: options, progress });
-  const metric = task.score(answers, data, { metric: config.metric, seed: config.search.seed });
-  return { metric, rows: data.scored ?? data.count };
+  const classes = opened.folder.config?.labels?.length;
+  const found = await evaluateClassification(session, data.batches, { classes, progress });
+  const seed = config.search.seed;
+  const metric = score(found.predictions, found.labels, config.metric, { classes: found.classes, seed });
+  return { metric, rows: data.labels.length };
 }
 
-/** The latency table of one regime, or of their mix. */
-interface Table {
-  readonly latencyTable: LatencyTable['entries'];
-  readonly fixedMs: number;
-  readonly modelMs: number;
-}
-
-/** The hardware's fingerprint and the latency table; of a mix of regimes, each one's table too. */
+/** The hardware's fingerprint and the latency table. */
 export async function profile(
   config: Config,
   output: string,
   progress: Progress,
-): Promise<
-  Table & {
-    readonly hardware: Hardware;
-    readonly provider: string;
-    readonly shape: RunRecord['shape'];
-    readonly regimes?: readonly (RegimeShape & Table)[];
-  }
-> {
+): Promise<{
+  readonly hardware: Hardware;
+  readonly provider: string;
+  readonly shape: Config['shape'];
+  readonly latencyTable: LatencyTable['entries'];
+  readonly fixedMs: number;
+  readonly modelMs: number;
+}> {
   const opened = await openModelFolder(config.model);
   const analysis = prunableBlocks(opened);
   const machine = await openMachine(config, progress);
   using _claim = claim(output);
   const stages = openStages(join(output, '.work'), progress);
-  const profile = await profileStep({ opened, analysis, machine, config, stages, progress });
-  const told = ({ entries, fixedMs, modelMs }: LatencyTable) => ({ latencyTable: entries, fixedMs, modelMs });
+  const { entries, ...whole } = await profileStep({ opened, analysis, machine, config, stages, progress });
   return {
     hardware: machine.hardware,
     provider: machine.session.provider,
-    shape: recordedShape(config.shape),
-    ...told(profile),
-    ...(profile.regimes.length > 1 && {
-      regimes: profile.regimes.map(({ regime, table }) => ({ ...regime, ...told(table) })),
-    }),
+    shape: config.shape,
+    latencyTable: entries,
+    ...whole,
   };
 }

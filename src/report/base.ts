@@ -4,7 +4,6 @@
  */
 import type { MedianInterval, RunRecord, TargetRecord } from '../record.ts';
 import { bytes, interval, metricInterval, metricValue, milliseconds, ratio, times } from './format.ts';
-import { shapeText } from './regimes.ts';
 
 /** Whether two records' latencies and speedups may stand side by side: equal hardware, and the same promise. */
 export function isComparable(a: RunRecord, b: RunRecord): boolean {
@@ -13,7 +12,8 @@ export function isComparable(a: RunRecord, b: RunRecord): boolean {
     a.hardware.fingerprint === b.hardware.fingerprint &&
     a.provider === b.provider &&
     a.threads === b.threads &&
-    shapeText(a.shape) === shapeText(b.shape) &&
+    a.shape.batch === b.shape.batch &&
+    a.shape.sequence === b.shape.sequence &&
     a.dense.metric.name === b.dense.metric.name
   );
 }

@@ -25,8 +25,8 @@ import type { Picture } from './svg.ts';
 /** The metric against the measured speedup: every target with both intervals, and the dense model at 1×. */
 export function accuracyAgainstSpeedup(record: RunRecord, id: string, width: number): Picture {
   const { dense, targets } = record;
-  const { heading, scale, suffix } = metricStyle(dense.metric.name);
-  const name = plain(heading, 40);
+  const { label, scale, suffix } = metricStyle(dense.metric.name);
+  const name = plain(label, 40);
   const height = width < 500 ? 300 : 380;
   const points = [
     {

@@ -32,8 +32,6 @@ const DROPS: readonly (readonly [Part, string])[] = [
   ['method', 'the method'],
   ['training', 'the training'],
   ['widths', "the layers' widths"],
-  ['domains', 'the calibration rows'],
-  ['regimes', 'what each regime gained'],
   ['hardware', 'hardware and versions'],
   ['chart', 'charts'],
   ['warnings', 'warnings'],

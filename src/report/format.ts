@@ -3,14 +3,13 @@
  * measured: a lower end of 1.9996 reads 1.99, never a 2.00 that would seem to reach a target of 2.
  * @module
  */
-import { measureOf } from '../evaluate/measures.ts';
 import type { Metric, MetricAgainstDense, Status } from '../record.ts';
 
 const MINUS = '\u2212';
 
-/** Fixed decimals with a true minus sign, never "-0.0"; below 0 digits, where even the ones are noise, as 5.18e+21. */
+/** Fixed decimals with a true minus sign; never "-0.0". */
 export function decimal(value: number, digits: number): string {
-  const fixed = digits < 0 ? Math.abs(value).toExponential(2) : Math.abs(value).toFixed(digits);
+  const fixed = Math.abs(value).toFixed(digits);
   return value < 0 && Number(fixed) !== 0 ? `${MINUS}${fixed}` : fixed;
 }
 
@@ -39,8 +38,6 @@ export const ratio = (value: number): string => `${decimal(value, 2)}×`;
 export interface MetricStyle {
   /** An outside string where the metric is not one of ours: escape it. */
   readonly label: string;
-  /** The label where many values stand under it: it says when less is better. */
-  readonly heading: string;
   readonly scale: number;
   readonly digits: number;
   readonly suffix: string;
@@ -48,42 +45,43 @@ export interface MetricStyle {
   readonly points: string;
 }
 
-export function metricStyle(name: string): MetricStyle {
-  const { label, better, kind } = measureOf(name) ?? { label: name, better: 'higher', kind: 'number' };
-  const heading = better === 'lower' ? `${label}, less is better` : label;
-  return kind === 'share'
-    ? { label, heading, scale: 100, digits: 1, suffix: '%', points: ' points' }
-    : { label, heading, scale: 1, digits: better === 'lower' ? 2 : 3, suffix: '', points: '' };
-}
+// A map, not an object: a metric named "constructor" has no label either.
+const LABELS: ReadonlyMap<string, string> = new Map([
+  ['accuracy', 'accuracy'],
+  ['f1', 'F1'],
+  ['matthews', 'Matthews'],
+]);
+const SHARES: readonly string[] = ['accuracy', 'f1', 'precision', 'recall', 'exact_match'];
 
-/** A broken language model's perplexity has dozens of digits, of which three are worth reading. */
-function digitsFor({ digits, scale }: MetricStyle, ...values: readonly number[]): number {
-  const largest = Math.max(...values.map(Math.abs)) * scale;
-  return largest < 1e6 ? digits : 2 - Math.floor(Math.log10(largest));
+export function metricStyle(name: string): MetricStyle {
+  const label = LABELS.get(name) ?? name;
+  return SHARES.includes(name)
+    ? { label, scale: 100, digits: 1, suffix: '%', points: ' points' }
+    : { label, scale: 1, digits: 3, suffix: '', points: '' };
 }
 
 /** 86.6% */
-export function metricValue({ name, value }: Metric): string {
-  const style = metricStyle(name);
-  return `${decimal(value * style.scale, digitsFor(style, value))}${style.suffix}`;
+export function metricValue(metric: Metric): string {
+  const { scale, digits, suffix } = metricStyle(metric.name);
+  return `${decimal(metric.value * scale, digits)}${suffix}`;
 }
 
 /** [84.9, 88.2] */
-export function metricInterval({ name, low, high }: Metric): string {
-  const style = metricStyle(name);
-  return interval(low * style.scale, high * style.scale, digitsFor(style, low, high));
+export function metricInterval(metric: Metric): string {
+  const { scale, digits } = metricStyle(metric.name);
+  return interval(metric.low * scale, metric.high * scale, digits);
 }
 
 /** −2.2 */
-export function change({ name, delta }: MetricAgainstDense): string {
-  const style = metricStyle(name);
-  return signed(delta * style.scale, digitsFor(style, delta));
+export function change(metric: MetricAgainstDense): string {
+  const { scale, digits } = metricStyle(metric.name);
+  return signed(metric.delta * scale, digits);
 }
 
 /** [−3.4, −1.0] */
-export function changeInterval({ name, deltaLow, deltaHigh }: MetricAgainstDense): string {
-  const style = metricStyle(name);
-  return interval(deltaLow * style.scale, deltaHigh * style.scale, digitsFor(style, deltaLow, deltaHigh), signed);
+export function changeInterval(metric: MetricAgainstDense): string {
+  const { scale, digits } = metricStyle(metric.name);
+  return interval(metric.deltaLow * scale, metric.deltaHigh * scale, digits, signed);
 }
 
 /** Whether the interval of the change holds zero: nothing was shown to change. */

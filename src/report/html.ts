@@ -6,7 +6,6 @@
 import type { RunRecord, Status, TargetRecord } from '../record.ts';
 import { KIND_WORDS, keptStructures, latencyTable } from './block-charts.ts';
 import { accuracyAgainstSpeedup, promiseAgainstMeasurement } from './charts.ts';
-import { blocksByDomain, chosenRowsLines, domainsCaption, targetsByDomain } from './domains.ts';
 import { html } from './escape.ts';
 import {
   bytes,
@@ -26,7 +25,6 @@ import {
 } from './format.ts';
 import { lossCurves } from './loss-chart.ts';
 import { mergeRecords } from './merge.ts';
-import { gains } from './regimes.ts';
 import {
   type Facts,
   fileFacts,
@@ -107,7 +105,6 @@ function chapter(record: RunRecord, id: string): string {
     ...record.warnings.map((warning) => `<p class="note">${html(warning, MAX_SENTENCE)}</p>`),
     targets.length > 0 ? accuracyCard(record, id) : '',
     card('Results', results(record)),
-    regimesCard(record),
     targets.length > 0 ? promiseCard(record, id) : '',
     targets.some((t) => t.blocks.length > 0)
       ? card(
@@ -115,7 +112,6 @@ function chapter(record: RunRecord, id: string): string {
           figure((w, part) => keptStructures(record, `${id}-kept-${part}`, w), WIDE, keptCaption(record)),
         )
       : '',
-    calibrationCard(record),
     record.targets.some((t) => t.train !== undefined) ? trainingCard(record, id) : '',
     kinds.length > 0
       ? card(
@@ -228,12 +224,12 @@ function figure(picture: (width: number, part: string) => Picture, width: number
 
 function results(record: RunRecord): string {
   const { dense } = record;
-  const { heading, points } = metricStyle(dense.metric.name);
+  const { label, points } = metricStyle(dense.metric.name);
   return grid(
     [
       'target',
       'measured speedup',
-      html(heading, 40),
+      html(label, 40),
       `change${points && ', points'}`,
       'parameters',
       'size',
@@ -264,30 +260,6 @@ function results(record: RunRecord): string {
     ],
     'Results: every target against the dense model',
   );
-}
-
-function regimesCard(record: RunRecord): string {
-  const [header, ...rows] = gains(record);
-  if (header === undefined) return '';
-  const caption =
-    'Depth is whole modules; width is the share of heads and neurons that went from the modules that stay.';
-  const table = grid(header, rows, 'What each regime gained, and what went for it');
-  return card('What each regime gained', `${table}<p class="caption">${caption}</p>`);
-}
-
-/** How rows were chosen, and what several domains say; nothing where calibration took the first rows of one file. */
-function calibrationCard(record: RunRecord): string {
-  const lines = chosenRowsLines(record, bdi).map((line) => `<li>${line}</li>`);
-  const tables = [
-    ['What each target loses in each domain', targetsByDomain(record, bdi)] as const,
-    ['What each block is worth in each domain', blocksByDomain(record, bdi)] as const,
-  ].flatMap(([label, [header, ...rows]]) => (header === undefined ? [] : [grid(header, rows, label)]));
-  const parts = [
-    ...(lines.length > 0 ? [`<ul>${lines.join('')}</ul>`] : []),
-    ...tables,
-    ...(record.domains === undefined ? [] : [`<p class="caption">${domainsCaption(record.domains)}</p>`]),
-  ];
-  return parts.length === 0 ? '' : card('Calibration rows', parts.join(''));
 }
 
 function measurements(record: RunRecord): string {

@@ -6,7 +6,6 @@
  */
 import { markdownTable } from 'markdown-table';
 import type { RunRecord, TargetRecord } from '../record.ts';
-import { blocksByDomain, chosenRowsLines, domainsCaption, targetsByDomain } from './domains.ts';
 import { markdown, markdownCode, mermaid } from './escape.ts';
 import {
   bytes,
@@ -20,7 +19,6 @@ import {
   times,
 } from './format.ts';
 import { mergeRecords } from './merge.ts';
-import { gains } from './regimes.ts';
 import {
   type Facts,
   fileFacts,
@@ -52,9 +50,7 @@ export interface Section {
     | 'chart'
     | 'setting'
     | 'notes'
-    | 'regimes'
     | 'widths'
-    | 'domains'
     | 'training'
     | 'hardware'
     | 'method'
@@ -99,9 +95,7 @@ export function sections(record: RunRecord, modelCell: ModelCell = () => undefin
     ['chart', record.targets.length > 0 ? accuracyChart(record.targets, record) : ''],
     ['setting', setting(record, markdown)],
     ...notes(record).map((note) => ['notes', `> ${STATUS_MARK.inconclusive} ${note}`] as const),
-    ['regimes', gainsTable(record)],
     ['widths', folded('Kept heads and neurons', widthTable(record))],
-    ['domains', folded('Calibration rows', calibrationText(record))],
     ['training', foldedList('Training after each cut', trainingLines(record))],
     ['hardware', foldedFacts(hardwareFacts(record, markdown, markdownCode))],
     ['method', foldedFacts(methodFacts(record, markdownCode))],
@@ -134,10 +128,10 @@ export function sections(record: RunRecord, modelCell: ModelCell = () => undefin
 
 function results(record: RunRecord, modelCell: ModelCell): string {
   const { dense } = record;
-  const { heading } = metricStyle(dense.metric.name);
+  const { label } = metricStyle(dense.metric.name);
   return markdownTable(
     [
-      ['target', 'measured speedup', markdown(heading), 'parameters', 'size', 'status', 'model'],
+      ['target', 'measured speedup', markdown(label), 'parameters', 'size', 'status', 'model'],
       [
         'dense',
         ratio(1),
@@ -164,7 +158,7 @@ function results(record: RunRecord, modelCell: ModelCell): string {
 /** The metric over the targets. The table above holds the same numbers. */
 function accuracyChart(targets: readonly TargetRecord[], record: RunRecord): string {
   if (targets.length >= MAX_CHART_POINTS) return '';
-  const { label, heading, scale, suffix } = metricStyle(record.dense.metric.name);
+  const { label, scale, suffix } = metricStyle(record.dense.metric.name);
   const values = [record.dense.metric.value, ...targets.map((t) => t.metric.value)].map((v) => v * scale);
   const low = Math.min(...values);
   const high = Math.max(...values);
@@ -176,7 +170,7 @@ function accuracyChart(targets: readonly TargetRecord[], record: RunRecord): str
     'xychart-beta',
     `  title "${mermaid(label)} over target speedup"`,
     `  x-axis "target speedup" [${axis.join(', ')}]`,
-    `  y-axis "${mermaid(heading)}${unit}" ${number(low - pad)} --> ${number(high + pad)}`,
+    `  y-axis "${mermaid(label)}${unit}" ${number(low - pad)} --> ${number(high + pad)}`,
     `  line [${values.map(number).join(', ')}]`,
     '```',
   ].join('\n');
@@ -185,26 +179,6 @@ function accuracyChart(targets: readonly TargetRecord[], record: RunRecord): str
 /** As mermaid's grammar has numbers: no exponent, an ASCII sign. */
 const number = (value: number): string =>
   value.toFixed(Math.abs(value) >= 1e15 ? 0 : 3).replace(/^-(0\.0+)$/, '$1');
-
-/** What each regime of a decoder gained, and what went for it. */
-function gainsTable(record: RunRecord): string {
-  const rows = gains(record);
-  if (rows.length === 0) return '';
-  return markdownTable(
-    rows.map((row) => [...row]),
-    { align: rows[0].map((_, column) => (column === 0 ? 'r' : 'l')) },
-  );
-}
-
-/** How rows were chosen, and what several domains say; nothing where calibration took the first rows of one file. */
-function calibrationText(record: RunRecord): string {
-  const tables = [targetsByDomain(record, markdown), blocksByDomain(record, markdown)]
-    .filter((rows) => rows.length > 0)
-    .map((rows) => markdownTable(rows.map((row) => [...row])));
-  const caption = record.domains === undefined ? [] : [domainsCaption(record.domains)];
-  const lines = chosenRowsLines(record, markdown).map((line) => `- ${line}`);
-  return [lines.join('\n'), ...caption, ...tables].filter((part) => part !== '').join('\n\n');
-}
 
 function widthTable(record: RunRecord): string {
   const { targets, rows } = widths(record);

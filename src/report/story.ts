@@ -22,7 +22,6 @@ import {
   times,
   withinNoise,
 } from './format.ts';
-import { shapeText } from './regimes.ts';
 
 /** How a format shows a string from outside. Every such string in this file passes through one. */
 export type Escape = (outside: string) => string;
@@ -107,7 +106,7 @@ export function setting(record: RunRecord, safe: Escape): string {
   return (
     `${machine}, ${h.cores} ${h.cores === 1 ? 'core' : 'cores'} · ${safe(record.provider)}` +
     `${record.threads > 0 ? `, ${record.threads} ${record.threads === 1 ? 'thread' : 'threads'}` : ''}` +
-    ` · ${shapeText(shape)}`
+    ` · batch ${shape.batch} × ${shape.sequence} tokens`
   );
 }
 
@@ -200,8 +199,7 @@ export function methodFacts(record: RunRecord, code: Escape): Facts {
         'Can be pruned',
         `${blocks} blocks${model.prunableParameters === undefined ? '' : ` with ${quantity(model.prunableParameters)} parameters`}; ${record.refused.length === 1 ? '1 place' : `${record.refused.length} places`} refused`,
       ],
-      ['Shape', shapeText(shape)],
-      ...(shape.prompt && shape.decode ? [['A mix', MIX] as const] : []),
+      ['Shape', `batch ${shape.batch} × ${shape.sequence} tokens`],
       [
         'Speedup',
         'dense time over pruned time of the written files, each timed alone in fresh processes' +
@@ -216,9 +214,6 @@ export function methodFacts(record: RunRecord, code: Escape): Facts {
     ],
   };
 }
-
-const MIX =
-  "a latency is the time of a request: each regime's, by how often a request runs it; a speedup is the dense model's over the pruned one's";
 
 /** What backs each target's numbers: a header and a row per target, all cells ready to show. */
 export function proofs(record: RunRecord): readonly (readonly string[])[] {

@@ -3,7 +3,6 @@
  * @module
  */
 import type { RunRecord } from '../record.ts';
-import { chosenRowsLines, targetsByDomain } from './domains.ts';
 import { plain } from './escape.ts';
 import {
   bytes,
@@ -19,7 +18,6 @@ import {
   times,
 } from './format.ts';
 import { mergeRecords } from './merge.ts';
-import { gains } from './regimes.ts';
 import { headline, notes, overview, parametersOf, ratioInterval, setting, trainingLines } from './story.ts';
 
 /** One record, or several merged, as text that ends with a line break. */
@@ -36,10 +34,7 @@ function one(record: RunRecord): string {
     [said.verdict, said.detail],
     table(results(record)),
     notes(record).map((note) => `* ${note}`),
-    gains(record).length === 0 ? [] : table(gains(record)),
     keptLines(record),
-    targetsByDomain(record, plain).length === 0 ? [] : table(targetsByDomain(record, plain)),
-    bullets('Calibration rows', chosenRowsLines(record, plain)),
     bullets('Trained', trainingLines(record)),
     bullets('Warnings', record.warnings),
     bullets(
@@ -57,13 +52,13 @@ function one(record: RunRecord): string {
 /** Header, dense row, one row per target. */
 function results(record: RunRecord): readonly (readonly string[])[] {
   const { dense } = record;
-  const { heading, points } = metricStyle(dense.metric.name);
+  const { label, points } = metricStyle(dense.metric.name);
   return [
     [
       'target',
       'measured',
       'latency',
-      plain(heading),
+      plain(label),
       `change${points && ', points'}`,
       'parameters',
       'size',

@@ -2,39 +2,24 @@
  * The speedup of a model over the dense one, truthfully: docs/decisions/0004 and 0008 say why each rule is there.
  *
  * Notation:
- *   regime    a way of running a model: its inputs, and how often a request runs it (its weight)
- *   round     each model alone in a fresh process, once in each regime; the order turns around from round to round
- *   latency   the median of a process's runs; of several regimes their sum by weight: the time of a request
- *   ratio     dense latency / other latency within one round: > 1 is faster
+ *   round     each model alone in a fresh process, once; the order turns around from round to round
+ *   ratio     dense latency / other latency within one round, medians of the runs: > 1 is faster
  *   state     for minutes at a time a machine may favour one model; ratios then fall into two groups
  * @module
  */
 import { type Progress, silent } from '../progress.ts';
 import { type Interval, mean, median, medianInterval } from '../tensor/statistics.ts';
-import type { Feeds } from './feeds.ts';
 import { warnWhenBusy } from './hardware.ts';
 import { type TimedModel, type TimingOptions, timeFresh, withFeedsFile } from './timing.ts';
 
 export interface Round {
   /** When it began: milliseconds since 1970. */
   readonly at: number;
-  /** Model name → its latency in milliseconds. */
+  /** Model name → its median latency in milliseconds. */
   readonly medianMs: Readonly<Record<string, number>>;
-  /** With several regimes: the latencies in each, by the regime's name. */
-  readonly regimes?: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-/** A way of running a model. */
-export interface Regime {
-  readonly name: string;
-  /** How often a request runs it; above 0. */
-  readonly weight: number;
-  readonly feeds: Feeds;
-}
-
-export interface RoundOptions extends Omit<TimingOptions, 'feeds'> {
-  /** At least one; their names must differ. */
-  readonly regimes: readonly Regime[];
+export interface RoundOptions extends TimingOptions {
   readonly progress?: Progress;
   /** How many rounds came before, so that the order goes on alternating: 0 when left out. */
   readonly before?: number;
@@ -58,7 +43,7 @@ export interface SpeedupSummary extends Estimate {
 export type Verdict = 'met' | 'missed' | 'inconclusive';
 
 /**
- * Measures rounds: in each, every model once in every regime, alone in a fresh process.
+ * Measures rounds: in each, every model once, alone in a fresh process.
  * @param models the dense one first; their names must differ
  * @throws as `timeFresh`
  */
@@ -67,68 +52,29 @@ export function measureRounds(
   rounds: number,
   options: RoundOptions,
 ): Promise<Round[]> {
-  const { progress = silent, before = 0, now = Date.now, regimes, ...timing } = options;
-  for (const [what, names] of [
-    ['models', models.map(({ name }) => name)],
-    ['regimes', regimes.map(({ name }) => name)],
-  ] as const) {
-    if (new Set(names).size < names.length)
-      throw new Error(`runtime: two of the ${what} are called the same: ${names.join(', ')}`);
+  const { progress = silent, before = 0, now = Date.now, ...timing } = options;
+  if (new Set(models.map(({ name }) => name)).size < models.length) {
+    throw new Error(
+      `runtime: two of the models are called the same: ${models.map(({ name }) => name).join(', ')}`,
+    );
   }
-  const measure = async (files: readonly string[]) => {
+  const measure = async (feeds: string) => {
     await warnWhenBusy(progress);
     const done: Round[] = [];
-    const task = progress.task('measuring', rounds * models.length * regimes.length);
+    const task = progress.task('measuring', rounds * models.length);
     for (let i = 0; i < rounds; i++) {
       const at = now();
-      const times: Record<string, Record<string, number>> = {};
-      for (const [r, { name: regime }] of regimes.entries()) {
-        times[regime] = {};
-        for (const model of inTurn(models, before + i)) {
-          const { medianMs } = await timeFresh(model, { ...timing, feeds: files[r] });
-          times[regime][model.name] = medianMs;
-          const where = regimes.length > 1 ? `${model.name}, ${regime}` : model.name;
-          task.advance(1, `${where} ${medianMs.toFixed(1)} ms`);
-        }
+      const medianMs: Record<string, number> = {};
+      for (const model of inTurn(models, before + i)) {
+        medianMs[model.name] = (await timeFresh(model, { ...timing, feeds })).medianMs;
+        task.advance(1, `${model.name} ${medianMs[model.name].toFixed(1)} ms`);
       }
-      const weighted = models.map(({ name }) => [name, weightedMs(times, regimes, name)] as const);
-      done.push({
-        at,
-        medianMs: Object.fromEntries(weighted),
-        ...(regimes.length > 1 && { regimes: times }),
-      });
+      done.push({ at, medianMs });
     }
     task.done();
     return done;
   };
-  return withFeedsFiles(
-    regimes.map(({ feeds }) => feeds),
-    measure,
-  );
-}
-
-/** The time of a request: what each regime takes, by how often it is run. */
-function weightedMs(
-  times: Readonly<Record<string, Readonly<Record<string, number>>>>,
-  regimes: readonly Pick<Regime, 'name' | 'weight'>[],
-  model: string,
-): number {
-  return regimes.reduce((sum, { name, weight }) => sum + weight * times[name][model], 0);
-}
-
-/** Lends `work` a file for each of `feeds`. */
-function withFeedsFiles<T>(
-  [first, ...others]: readonly Feeds[],
-  work: (files: readonly string[]) => Promise<T>,
-): Promise<T> {
-  return first === undefined
-    ? work([])
-    : withFeedsFile(first, (file) => withFeedsFiles(others, (files) => work([file, ...files])));
-}
-
-/** Rounds as one regime has them; of a single regime, the rounds themselves. */
-export function roundsIn(rounds: readonly Round[], regime: string): Round[] {
-  return rounds.map(({ at, medianMs, regimes }) => ({ at, medianMs: regimes?.[regime] ?? medianMs }));
+  return typeof timing.feeds === 'string' ? measure(timing.feeds) : withFeedsFile(timing.feeds, measure);
 }
 
 /** Forward in even rounds, backward in odd ones: what drifts steadily then favours none. */
@@ -207,12 +153,6 @@ export interface Comparison {
     readonly latencyMs: Estimate;
     /** Over the first model; absent for it. */
     readonly speedup?: SpeedupSummary;
-    /** With several regimes: the same in each. */
-    readonly regimes?: readonly {
-      readonly name: string;
-      readonly latencyMs: Estimate;
-      readonly speedup?: SpeedupSummary;
-    }[];
   }[];
 }
 
@@ -227,20 +167,13 @@ export async function compareModels(
   const models = files.map((file, i) => ({ name: nameOf(file, i, files), file }));
   const measured = await measureRounds(models, rounds, options);
   const [dense] = models;
-  const told = (of: readonly Round[], name: string) => ({
-    latencyMs: estimate(of.map(({ medianMs }) => medianMs[name])),
-    ...(name === dense.name ? {} : { speedup: summarise(of, dense.name, name) }),
-  });
-  const { regimes } = options;
   return {
     rounds: measured,
     models: models.map(({ name, file }) => ({
       name,
       file,
-      ...told(measured, name),
-      ...(regimes.length > 1 && {
-        regimes: regimes.map((one) => ({ name: one.name, ...told(roundsIn(measured, one.name), name) })),
-      }),
+      latencyMs: estimate(measured.map(({ medianMs }) => medianMs[name])),
+      ...(name === dense.name ? {} : { speedup: summarise(measured, dense.name, name) }),
     })),
   };
 }

@@ -106,39 +106,23 @@ export function readFeeds(file: string): Record<string, Feeds> {
   }
 }
 
-/** A folder that goes when it is disposed of, or when the process exits before. */
-export interface TemporaryFolder extends AsyncDisposable {
-  readonly path: string;
-}
-
-const temporaryFolders = new Set<string>();
-
-/** An empty folder. What a killed process left goes when the next one makes its own. */
-export async function temporaryFolder(): Promise<TemporaryFolder> {
-  const path = await onDisk(tmpdir(), async () => {
+/**
+ * A folder that is there while `work` runs; it goes as well when the process exits meanwhile. What a killed process left
+ * goes when the next one makes its own.
+ */
+export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await onDisk(tmpdir(), async () => {
     removeAbandoned(tmpdir());
     return mkdtemp(join(tmpdir(), temporaryPrefix()));
   });
-  if (temporaryFolders.size === 0) process.once('exit', removeFolders);
-  temporaryFolders.add(path);
-  return {
-    path,
-    async [Symbol.asyncDispose]() {
-      temporaryFolders.delete(path);
-      if (temporaryFolders.size === 0) process.off('exit', removeFolders);
-      await rm(path, { recursive: true, force: true });
-    },
-  };
-}
-
-function removeFolders(): void {
-  for (const path of temporaryFolders) rmSync(path, { recursive: true, force: true });
-}
-
-/** A temporary folder that is there while `work` runs. */
-export async function inTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  await using folder = await temporaryFolder();
-  return await work(folder.path);
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
+  try {
+    return await work(folder);
+  } finally {
+    process.off('exit', remove);
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** Runs `work`; a disk that is full or not writable becomes a MachineError that names the path. */

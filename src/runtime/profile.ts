@@ -15,20 +15,13 @@ import { warnWhenBusy } from './hardware.ts';
 import type { Provider } from './session.ts';
 import { type ChildOptions, runChild } from './spawn.ts';
 
-export type SmallModel = {
+export interface SmallModel {
   readonly key: string;
+  /** The model, or how to make it: then only one is in memory at a time. */
+  readonly bytes: Uint8Array | (() => Uint8Array);
   /** Tensors shared between models are handed over once. */
   readonly feeds: Feeds;
-} & (
-  | {
-      /** The model, or how to make it: then only one is in memory at a time. */
-      readonly bytes: Uint8Array | (() => Uint8Array);
-    }
-  | {
-      /** Writes a model that may be more than bytes can hold. */
-      readonly save: (file: string) => Promise<void>;
-    }
-);
+}
 
 export interface ProfileOptions extends ChildOptions {
   readonly provider: Provider;
@@ -39,8 +32,6 @@ export interface ProfileOptions extends ChildOptions {
   readonly warmup?: number;
   /** Timed runs at each visit, of which the median counts: 5 when left out. */
   readonly runs?: number;
-  /** Seconds of timed runs at each visit, at least: none when left out. */
-  readonly minSeconds?: number;
   readonly progress?: Progress;
 }
 
@@ -53,13 +44,14 @@ export function timeEach(
   models: readonly SmallModel[],
   options: ProfileOptions,
 ): Promise<Map<string, number[]>> {
-  const { provider, threads, rounds = 3, warmup = 2, runs = 5, minSeconds = 0, ...rest } = options;
-  const { progress = silent, ...child } = rest;
+  const { provider, threads, rounds = 3, warmup = 2, runs = 5, progress = silent, ...child } = options;
   return inTemporaryFolder(async (folder) => {
     const feedsFile = join(folder, 'feeds');
     await writeFeeds(feedsFile, Object.fromEntries(models.map(({ key, feeds }) => [key, feeds])));
     const files = models.map((_, i) => join(folder, `${i}.onnx`));
-    for (const [i, model] of models.entries()) await onDisk(folder, () => written(model, files[i]));
+    for (const [i, { bytes }] of models.entries()) {
+      await onDisk(folder, () => writeFile(files[i], typeof bytes === 'function' ? bytes() : bytes));
+    }
 
     await warnWhenBusy(progress);
     const mediansMs = new Map(models.map(({ key }) => [key, [] as number[]]));
@@ -73,7 +65,7 @@ export function timeEach(
         rounds,
         warmup,
         runs,
-        minSeconds,
+        minSeconds: 0,
       },
       'the process that times the levels',
       (answer) => {
@@ -87,9 +79,4 @@ export function timeEach(
     task.done();
     return mediansMs;
   });
-}
-
-async function written(model: SmallModel, file: string): Promise<void> {
-  if ('save' in model) return await model.save(file);
-  await writeFile(file, typeof model.bytes === 'function' ? model.bytes() : model.bytes);
 }

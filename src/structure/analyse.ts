@@ -6,6 +6,7 @@
  * of different layers one name. Only a shared consuming matrix ties layers together (`blocks.ts`).
  * @module
  */
+import { inferShapes } from '../onnx/infer.ts';
 import type { ElementType, Graph, Model, Node, StoredTensor } from '../onnx/model.ts';
 import {
   describeNode,
@@ -28,12 +29,12 @@ import {
   sizeOfAxis,
   unify,
 } from './axes.ts';
-import type { Block, Cache, Refusal } from './block.ts';
+import type { Block, Refusal } from './block.ts';
 import { type Contraction, findBlocks, type Site } from './blocks.ts';
 import { flatten, nest } from './branches.ts';
-import { dimensionsOf } from './dimensions.ts';
-import { follow, type Operation, picking } from './rules/operation.ts';
+import { follow, type Operation } from './rules/operation.ts';
 import { ruleOf, takesSlices } from './rules.ts';
+import { evaluateParts, evaluateShape, type ShapeValue, shapeValueOf } from './shape-values.ts';
 
 /** An integer vector that holds sizes: what its items must be after a cut. */
 export interface Target {
@@ -47,17 +48,6 @@ export interface Target {
   readonly redundant: boolean;
 }
 
-/** A Gather by constant indices: one of them for each slice of `by`. */
-export interface Pick {
-  /** The node's identity: its first output. */
-  readonly node: string;
-  readonly of: Axis;
-  readonly by: Axis;
-  readonly indices: readonly number[];
-  /** The model's inputs and outputs that hold the axis. */
-  readonly caches: readonly Cache[];
-}
-
 export interface Analysis {
   readonly blocks: readonly Block[];
   readonly refused: readonly Refusal[];
@@ -68,8 +58,6 @@ export interface Analysis {
   /** The axes of operands that have their own: constants, and tables that several layers share. */
   readonly operands: ReadonlyMap<string, Axes>;
   readonly targets: readonly Target[];
-  /** Picks from axes of which nothing else forbids to cut what none of them names. */
-  readonly picks: readonly Pick[];
   /** The axes of each integer input that tokens or their mask may come in: [batch, sequence]. */
   readonly tokenInputs: readonly Axes[];
   /** The element type of a value. */
@@ -79,9 +67,6 @@ export interface Analysis {
 /** Values that a constant is computed from, at most. */
 const LONGEST_COMPUTATION = 500;
 
-/** Bytes of indices that are looked at, at most: more of them are data. */
-const LONGEST_PICK = 8192;
-
 /** The identity of a node: names of values are unique, names of nodes are not. */
 export const nodeKey = (node: Node): string => node.outputs.find((output) => output !== '') ?? '';
 export const operandKey = (node: Node, input: number): string => `${input} ${nodeKey(node)}`;
@@ -90,17 +75,31 @@ export const operandKey = (node: Node, input: number): string => `${input} ${nod
 export function analyse(given: Model): Analysis {
   const model = flatten(given);
   const facts = factsOf(model.graph);
-  const dimensions = dimensionsOf(model === given ? given : nest(model));
+  const named = new Map<string, Atom>();
   const values = new Map<string, Axes>();
+  const shapes = new Map<string, ShapeValue>();
+  const fractions = new Set<string>();
   const operands = new Map<string, Axes>();
   const targets: Target[] = [];
   const unfollowed = new Map<string, Refusal>();
   /** Atoms of what several layers read though no activation decides it. */
   const shared = new Set<Atom>();
   const contractions: Contraction[] = [];
-  const picks: (Omit<Pick, 'caches'> & { readonly at: string })[] = [];
   const batched: Axis[] = [];
   const mixed: Axis[] = [];
+
+  const dimension = (dim: number | string | undefined): Axis => {
+    if (typeof dim === 'number') return dim < 0 ? axis(undefined) : axis(dim);
+    if (dim === undefined) return axis(undefined);
+    const atom = named.get(dim) ?? { size: undefined };
+    named.set(dim, atom);
+    return [atom];
+  };
+  const declared = (name: string): Axes | undefined => {
+    const info =
+      model.graph.valueInfo.get(name) ?? model.graph.outputs.find((output) => output.name === name);
+    return info?.shape?.map(dimension);
+  };
 
   /** A constant's axes for one use, through whatever is computed from constants alone. */
   const constantAxes = (name: string, within = new Map<string, Axes | undefined>()): Axes | undefined => {
@@ -123,7 +122,6 @@ export function analyse(given: Model): Analysis {
       contract: (one: { input: number; at: number }, other: { input: number; at: number }) => {
         for (const { input, at } of [one, other]) op.freeze(inputs[input]?.[at] ?? [], 'sums over it');
       },
-      pick: (of: Axis) => op.freeze(of, picking),
       batch() {},
       mix() {},
       target() {},
@@ -178,7 +176,7 @@ export function analyse(given: Model): Analysis {
       opset: model.opsets.get(node.domain) ?? model.opsets.get('') ?? 0,
       axes,
       isConstant: (input) => facts.constants.has(node.inputs[input] ?? ''),
-      value: (input) => dimensions.itemsOf(node.inputs[input] ?? ''),
+      value: (input) => shapes.get(node.inputs[input] ?? ''),
       int: (name, otherwise) => intAttribute(node, name, otherwise),
       ints: (name) => (node.attributes.get(name)?.kind === 'ints' ? intsAttribute(node, name) : undefined),
       text: (name) => stringAttribute(node, name),
@@ -210,29 +208,31 @@ export function analyse(given: Model): Analysis {
           rows: axes(side.input)![1 - side.at],
         });
       },
-      pick(of, by) {
-        const stored = facts.stored(node.inputs[1]);
-        const size = sizeOfAxis(of);
-        if (stored?.shape.length !== 1 || stored.byteLength > LONGEST_PICK || size === undefined)
-          return stop(of, picking);
-        const indices = Array.from(stored.tensor().data as ArrayLike<number | bigint>, Number);
-        picks.push({ node: nodeKey(node), of, by, indices: indices.map((i) => (i < 0 ? i + size : i)), at });
-      },
       batch: (of) => batched.push(of),
       mix: (of) => mixed.push(of),
       target: (where, items, redundant = false) =>
         targets.push({ node: nodeKey(node), where, items, redundant }),
       declared(output) {
-        const own = dimensions.shapeOf(node.outputs[output]);
+        const own = declared(node.outputs[output]);
         for (const one of own ?? []) stop(one, 'is not followed');
         return own;
       },
     };
   };
 
-  for (const { name } of model.graph.inputs) {
-    const own = dimensions.shapeOf(name);
-    if (own && !model.graph.initializers.has(name)) values.set(name, own);
+  for (const input of model.graph.inputs) {
+    const own = input.shape?.map(dimension);
+    if (!own || model.graph.initializers.has(input.name)) continue;
+    values.set(input.name, own);
+  }
+  for (const name of facts.constants) {
+    const stored = facts.stored(name);
+    if (!stored || stored.shape.length > 1 || stored.byteLength > 512 || stored.type === 'string') continue;
+    const isFraction = /float/.test(stored.type);
+    if (isFraction && stored.byteLength > 8) continue; // a weight
+    const value = shapeValueOf(stored.tensor());
+    if (value) shapes.set(name, value);
+    if (isFraction) fractions.add(name);
   }
   for (const node of model.graph.nodes) {
     const op = operation(node, (input) => operand(node, input));
@@ -245,27 +245,21 @@ export function analyse(given: Model): Analysis {
       unfollowed.set(reason, { at: describeNode(node), reason: stays });
     }
     node.outputs.forEach((name, i) => {
-      if (name !== '' && outputs[i]) values.set(name, settled(outputs[i], dimensions.shapeOf(name)));
+      if (name !== '' && outputs[i]) values.set(name, outputs[i]);
       if ((facts.tableReads.get(name) ?? 0) > 1)
         for (const atom of outputs[i]?.flatMap(leaves) ?? []) shared.add(atom);
     });
+    // How many slices there are is a whole number, whatever they hold.
+    const counts = node.opType === 'Shape' || node.opType === 'Size';
+    const real = !counts && node.inputs.some((input) => fractions.has(input));
+    const floating = node.opType === 'Cast' ? [1, 10, 11, 16].includes(intAttribute(node, 'to', 0)) : real;
+    if (floating) fractions.add(nodeKey(node));
+    const value = node.opType === 'Constant' ? undefined : evaluateShape(op, !real);
+    if (value) shapes.set(nodeKey(node), value);
+    for (const [i, part] of evaluateParts(op).entries())
+      if (node.outputs[i]) shapes.set(node.outputs[i], part);
     freezeCaptured(node, (name) => values.get(name));
   }
-  const summed = new Set(contractions.flatMap(({ contracted }) => leaves(contracted)));
-  const free = picks.flatMap((pick): Pick[] => {
-    const atoms = leaves(pick.of);
-    const ends = (['input', 'output'] as const).flatMap((end) =>
-      model.graph[`${end}s`].flatMap(({ name }) =>
-        (values.get(name) ?? []).map((one, axis) => ({ name, end, axis, one })),
-      ),
-    );
-    const caches = ends.filter(({ one }) => leaves(one).some((atom) => atoms.includes(atom)));
-    const isFree = atoms.every((atom) => !atom.frozen && !summed.has(atom));
-    return isFree && caches.every(({ one }) => sameAxis(one, pick.of))
-      ? [{ ...pick, caches: caches.map(({ one, ...cache }) => cache) }]
-      : [];
-  });
-  for (const { of, at } of picks) freeze(of, { at, what: picking });
   const found = findBlocks(model.graph, {
     values,
     operands,
@@ -286,25 +280,12 @@ export function analyse(given: Model): Analysis {
     const reason = 'No matrix product in it reads what another makes, so there are no structures to remove.';
     refused.push({ at: `"${model.graph.name}"`, reason });
   }
-  return {
-    ...found,
-    refused,
-    values,
-    operands,
-    targets,
-    picks: free,
-    tokenInputs,
-    typeOf: dimensions.typeOf,
+  let types: ReturnType<typeof inferShapes> | undefined;
+  const typeOf = (value: string) => {
+    types ??= inferShapes(nest(model));
+    return types.get(value)?.type;
   };
-}
-
-/** The axes that a rule gives; one without a number is what inference calls it. */
-function settled(axes: Axes, shape: Axes | undefined): Axes {
-  if (axes.length === shape?.length)
-    for (const [i, one] of axes.entries())
-      if (shape[i].length === 1 && [one, shape[i]].every((of) => sizeOfAxis(of) === undefined))
-        unify(one, shape[i]);
-  return axes;
+  return { ...found, refused, values, operands, targets, tokenInputs, typeOf };
 }
 
 /** Where a block's consuming matrix reads, and how its rows lie to the model's tokens. */

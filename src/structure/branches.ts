@@ -11,7 +11,7 @@
  */
 import { freshNames, newNode } from '../onnx/edit.ts';
 import type { Attribute, Graph, Model, Node, ValueInfo } from '../onnx/model.ts';
-import { definedIn, forEachRead, type GraphIndex, graphAttribute, indexGraph } from '../onnx/walk.ts';
+import { definedIn, forEachRead, graphAttribute } from '../onnx/walk.ts';
 
 const bodyNames = ['then_branch', 'else_branch'] as const;
 
@@ -156,42 +156,6 @@ export function runTogether(graph: Graph, nodes: readonly Node[]): number {
   return Math.max(
     ...all.map((one) => all.filter((other) => [one, other].includes(common(one, other))).length),
   );
-}
-
-/** Condition → whether it holds, for a run. */
-export type Conditions = ReadonlyMap<string, boolean>;
-
-/** The values that flat `If`s choose by. */
-export function conditionsOf({ graph }: Model): string[] {
-  return [...new Set(graph.nodes.filter(isFlat).map(({ inputs }) => inputs[0]))];
-}
-
-/** Where a value of a flat graph comes from in a run: through the `If`s whose condition is known, what the branch hands out. */
-export function chosenValue(index: GraphIndex, conditions: Conditions, value: string): string {
-  for (let name = value; ; ) {
-    const maker = index.producer(name)?.node;
-    const holds = maker && isFlat(maker) ? conditions.get(maker.inputs[0]) : undefined;
-    if (!maker || holds === undefined) return name;
-    name = maker.inputs[1 + maker.outputs.indexOf(name) + (holds ? 0 : maker.outputs.length)];
-  }
-}
-
-/** The nodes of a flat graph that a run executes, as far as its conditions are known: of an `If`, all that the branch taken hands out. */
-export function executedNodes(graph: Graph, conditions: Conditions): Set<Node> {
-  const index = indexGraph(graph);
-  const executed = new Set<Node>();
-  const pending = graph.outputs.map(({ name }) => name);
-  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
-    const node = index.producer(value)?.node;
-    if (!node || executed.has(node)) continue;
-    executed.add(node);
-    const holds = isFlat(node) ? conditions.get(node.inputs[0]) : undefined;
-    const half = node.outputs.length;
-    if (holds === undefined) forEachRead(node, (read) => pending.push(read));
-    else
-      pending.push(node.inputs[0], ...node.inputs.slice(holds ? 1 : 1 + half, holds ? 1 + half : undefined));
-  }
-  return executed;
 }
 
 /** The inverse of `flatten`. Nodes that nothing reads are left out. */

@@ -15,7 +15,6 @@ import { type Analysis, operandKey } from './analyse.ts';
 import { type Atom, type Axes, type Axis, keptSlices, leaves, sizeOfAxis } from './axes.ts';
 import { type Cache, type Removal, removedStructures } from './block.ts';
 import { axisAttribute, type Draft, shapeOf } from './draft.ts';
-import { unread } from './queries.ts';
 
 /** Whether a cut model's caches have all heads, or only those that stay. */
 export type CacheForm = 'keep' | 'compact';
@@ -26,29 +25,17 @@ export interface CutCache extends Cache {
   readonly of: number;
 }
 
-/** The caches of all blocks from which structures are removed, and of the key-value heads that go with them. */
+/** The caches of all blocks from which structures are removed. */
 export function cutCaches(analysis: Analysis, removal: Removal): CutCache[] {
-  const cut = new Map<Atom, readonly number[]>();
-  const caches: Cache[] = [];
-  for (const [id, gone] of removedStructures(analysis.blocks, removal)) {
-    if (gone.size === 0) continue;
+  return [...removedStructures(analysis.blocks, removal)].flatMap(([id, gone]) => {
     const { atom } = analysis.sites.get(id)!;
-    const block = analysis.blocks.find((one) => one.id === id)!;
-    cut.set(
-      atom,
-      Array.from({ length: block.structures }, (_, i) => i).filter((i) => !gone.has(i)),
-    );
-    caches.push(...(block.caches ?? []));
-  }
-  for (const [atom, stay] of unread(analysis, cut)) {
-    cut.set(atom, stay);
-    const picks = analysis.picks.filter(({ of }) => leaves(of).includes(atom));
-    caches.push(...picks.flatMap((pick) => pick.caches));
-  }
-  const byName = new Map(caches.map((cache) => [cache.name, cache]));
-  return [...byName.values()].map((cache) => {
-    const one = analysis.values.get(cache.name)![cache.axis];
-    return { ...cache, kept: keptSlices(one, (atom) => cut.get(atom)), of: sizeOfAxis(one)! };
+    const { caches = [], structures } = analysis.blocks.find((block) => block.id === id)!;
+    const stay = Array.from({ length: structures }, (_, i) => i).filter((i) => !gone.has(i));
+    return (gone.size > 0 ? caches : []).map((cache) => {
+      const one = analysis.values.get(cache.name)![cache.axis];
+      const kept = keptSlices(one, (other) => (other === atom ? stay : undefined));
+      return { ...cache, kept, of: sizeOfAxis(one)! };
+    });
   });
 }
 

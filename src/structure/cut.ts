@@ -15,7 +15,6 @@ import { type CacheForm, holds, keepWhole, wholeFor } from './caches.ts';
 import { draftOf, renameTokens } from './draft.ts';
 import { editConsumers } from './mask.ts';
 import { removeModule } from './modules.ts';
-import { mergePicks, renumber, unread } from './queries.ts';
 import { restate, rewrite } from './rewrite.ts';
 
 export interface CutOptions {
@@ -52,8 +51,6 @@ export function cut(
       kept.set(atom, [0]);
     }
   }
-  for (const [atom, stay] of unread(analysis, new Map([...kept, ...gone])))
-    (stay.length > 0 ? kept : gone).set(atom, stay);
   const draft = draftOf(result);
   const all = new Map([...kept, ...gone]);
   const stays = (of: Axis) => keptSlices(of, (atom) => all.get(atom));
@@ -73,11 +70,9 @@ export function cut(
     indices,
     whole: whole.operands,
   });
-  renumber(draft, analysis, (atom) => all.get(atom));
   const size = (of: Axis) =>
     sizeOfAxis(of) === undefined || cache === 'keep' ? sizeOfAxis(of) : stays(of).length;
   keepWhole(draft, analysis, whole, { isCut, stays, size, indices });
-  mergePicks(draft, analysis);
   restate(
     result,
     analysis,

@@ -8,7 +8,7 @@ import type { Attribute, Dim, Graph, Model, Node, StoredTensor, ValueInfo } from
 import { indexGraph, intAttribute } from '../onnx/walk.ts';
 import { type Analysis, operandKey } from './analyse.ts';
 import { type Atom, type Axes, type Axis, factors, leaves, sizeOfAxis } from './axes.ts';
-import { type Conditions, chosenValue, executedNodes, flatten, nest } from './branches.ts';
+import { flatten, nest } from './branches.ts';
 import { draftOf, renameTokens, shapeOf } from './draft.ts';
 
 export interface Extract {
@@ -16,35 +16,18 @@ export interface Extract {
   /** Values of the whole model, by which the block's inputs are called too. */
   readonly inputs: readonly string[];
   readonly output: string;
-  /** The caches that the block hands out, among the outputs after the first; none unless they were asked for. */
-  readonly caches: readonly string[];
-}
-
-export interface ExtractOptions {
-  /** Of a block in several branches, that of a run in which these conditions hold; the first branch's when left out. */
-  readonly conditions?: Conditions;
-  /** Whether the caches that the block makes are outputs too, as they are in the whole model. */
-  readonly caches?: boolean;
 }
 
 /**
  * The block between the activations that its producers read and its consuming matrix' result, bias included.
  * Whatever value without a cut axis enters is an input; shape arithmetic is cloned.
  */
-export function extract(
-  given: Model,
-  analysis: Analysis,
-  blockId: string,
-  { conditions = new Map(), caches: withCaches = false }: ExtractOptions = {},
-): Extract {
+export function extract(given: Model, analysis: Analysis, blockId: string): Extract {
   const model = flatten(given);
   const { atom, consumers } = analysis.sites.get(blockId)!;
-  const block = analysis.blocks.find(({ id }) => id === blockId)!;
-  const { bias } = block.consumer;
+  const { bias } = analysis.blocks.find(({ id }) => id === blockId)!.consumer;
   const index = indexGraph(model.graph);
-  const ends = consumers.map(({ node }) => index.producer(node.outputs[0])!.node);
-  const executed = executedNodes(model.graph, conditions);
-  const last = ends.find((node) => executed.has(node)) ?? ends[0];
+  const last = index.producer(consumers[0].node.outputs[0])!.node;
   const next = index.uses(last.outputs[0])[0]?.node;
   const biased = bias !== undefined && last.opType !== 'Gemm' && next?.opType === 'Add' ? next : undefined;
   const output = (biased ?? last).outputs[0];
@@ -80,12 +63,7 @@ export function extract(
   const chosen = new Set<Node>();
   const boundary = new Set<string>();
   const shapesOf = new Set<Node>();
-  const made = (block.caches ?? [])
-    .filter(({ end }) => withCaches && end === 'output')
-    .map(({ name }) => chosenValue(index, conditions, name));
-  // A cache that only passes through costs nothing.
-  const caches = [...new Set(made)].filter((name) => index.producer(name) && name !== output);
-  const pending = [output, ...caches];
+  const pending = [output];
   const seen = new Set(pending);
   const reach = (names: readonly string[]) => {
     for (const name of names) {
@@ -124,11 +102,11 @@ export function extract(
   };
   const draft = draftOf(alone, freshNames(model.graph));
   // The shape of a value outside the block, from values that enter it: their dimensions are the same atoms.
-  const inside = new Set([...chosen].filter((node) => !shapesOf.has(node)).flatMap((node) => node.outputs));
+  const made = new Set([...chosen].filter((node) => !shapesOf.has(node)).flatMap((node) => node.outputs));
   for (const node of shapesOf) {
     const all = analysis.values.get(node.inputs[0])!;
     const axes = all.slice(intAttribute(node, 'start', 0), intAttribute(node, 'end', all.length));
-    const isHere = inside.has(node.inputs[0]) || boundary.has(node.inputs[0]);
+    const isHere = made.has(node.inputs[0]) || boundary.has(node.inputs[0]);
     const shape = isHere
       ? undefined
       : shapeOf(draft, axes, [...boundary], analysis.values, { output: node.outputs[0] });
@@ -152,11 +130,11 @@ export function extract(
   const isFloat = (name: string) => /float/.test(analysis.typeOf(name) ?? 'float32');
   const order = [...boundary].toSorted((a, b) => Number(isFloat(b)) - Number(isFloat(a)));
   graph.inputs = order.map(declare);
-  graph.outputs = [output, ...caches].map(declare);
+  graph.outputs = [declare(output)];
   draft.settle();
   removeDeadNodes(graph);
   renameTokens(graph);
-  return { model: nest(alone), inputs: order, output, caches };
+  return { model: nest(alone), inputs: order, output };
 }
 
 /**

@@ -33,7 +33,6 @@ import type { SessionOptions } from '../runtime/session.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { AdamW } from './adamw.ts';
 import { type Evaluation, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
-import { withCacheOf, withEmptyCache } from './cache.ts';
 import { type HiddenState, hiddenStates } from './hidden.ts';
 import { inputsOf, type Losses, logitsShape, nextTokens } from './losses.ts';
 import { type Plan, planTraining } from './plan.ts';
@@ -94,9 +93,7 @@ export interface Trained {
  * @throws InputError for a model or losses that cannot be trained, and when the loss is no finite number
  * @throws MachineError when memory or disk runs out
  */
-export async function train(given: Training, progress: Progress): Promise<Trained> {
-  // Tokens are all that is learned from; a cache is empty meanwhile, and back in whatever leaves here.
-  const training = withoutCaches(given);
+export async function train(training: Training, progress: Progress): Promise<Trained> {
   const { losses, accumulate = 1, checkpoint, evaluate, patience = Number.POSITIVE_INFINITY } = training;
   const plan = planTraining({ ...training, inputs: inputsOf(training.student), accumulate });
   const schedule: Schedule = {
@@ -108,7 +105,7 @@ export async function train(given: Training, progress: Progress): Promise<Traine
   if (distils && !training.teacher) {
     throw new InputError('train: distillation needs a teacher. Give the dense model, or set λ2 and λ3 to 0.');
   }
-  const states = given.teacher && losses.token > 0 ? hiddenStates(given.teacher) : [];
+  const states = training.teacher && losses.token > 0 ? hiddenStates(training.teacher) : [];
   const { perToken } = logitsShape(training.student);
   await using trainer = await openTrainer({ ...training, schedule, accumulate, hidden: states });
   // A student that lost modules has fewer states than the teacher, whose answers serve the whole family.
@@ -153,7 +150,7 @@ export async function train(given: Training, progress: Progress): Promise<Traine
     done = next;
     const isEvaluated = evaluate !== undefined && (plan.isEvaluated(done) || done === plan.steps);
     if (isEvaluated) {
-      const metric = await evaluate(withCacheOf(given.student, trainer.model()));
+      const metric = await evaluate(trainer.model());
       evaluations.push({ step: done, metric });
       if (best === undefined || metric > best.metric) best = { metric, weights: trainer.weights() };
       progress.say(`Step ${done}: metric ${metric.toPrecision(4)}, best ${best.metric.toPrecision(4)}`);
@@ -161,21 +158,11 @@ export async function train(given: Training, progress: Progress): Promise<Traine
     if (checkpoint && (done % checkpoint.everySteps === 0 || isEvaluated || !isLeft())) await save();
   }
   task.done();
-  const model = best ? withWeights(trainer.model(), best.weights) : trainer.model();
   return {
-    model: withCacheOf(given.student, model),
+    model: best ? withWeights(trainer.model(), best.weights) : trainer.model(),
     curve,
     evaluations,
     stopped: done < plan.steps ? 'plateau' : 'finished',
-  };
-}
-
-function withoutCaches(training: Training): Training {
-  const { student, teacher } = training;
-  return {
-    ...training,
-    student: withEmptyCache(student),
-    ...(teacher && { teacher: withEmptyCache(teacher) }),
   };
 }
 

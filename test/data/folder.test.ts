@@ -17,7 +17,6 @@ test('the example opens whole, its data and our configuration left behind', () =
   const opened = openFolder('examples/spam-filter');
   expect(opened.config).toEqual({
     modelType: 'bert',
-    architectures: ['BertForSequenceClassification'],
     labels: ['ham', 'spam'],
     vocabularySize: 6000,
     padTokenId: 0,

@@ -21,8 +21,6 @@ export interface EncoderOptions {
   readonly vocabulary?: number;
   readonly positions?: number;
   readonly classes?: number;
-  /** What is made of the last states: classes of the row or of each token, starts and ends of answers, or nothing. */
-  readonly head?: 'row' | 'token' | 'span' | 'states';
   /** How heads are split off: a literal target with zeros, or one computed from the input's shape. */
   readonly reshape?: 'literal' | 'computed';
   readonly opset?: number;
@@ -39,16 +37,12 @@ export const encoderDefaults = {
   vocabulary: 50,
   positions: 32,
   classes: 3,
-  head: 'row',
   reshape: 'literal',
   opset: 18,
   seed: 1,
 } as const satisfies Required<EncoderOptions>;
 
-/**
- * `input_ids`, `attention_mask`: int64[batch, sequence] → `logits`: float32[batch, classes]; with another head as exporters name
- * and shape the outputs of its task. Opset 17 or later.
- */
+/** `input_ids`, `attention_mask`: int64[batch, sequence] → `logits`: float32[batch, classes]. Opset 17 or later. */
 export function encoder(options: EncoderOptions = {}): Model {
   const o: Required<EncoderOptions> = { ...encoderDefaults, ...options };
   const weights = weightSource(random(o.seed));
@@ -78,27 +72,12 @@ export function encoder(options: EncoderOptions = {}): Model {
       : mlp(g, weights, x, `layer.${layer}.mlp`, o);
     x = layerNorm(g, weights, g.op('Add', [mixed, x]), o.hidden, `layer.${layer}.mlp.norm`);
   }
-  outputs(g, weights, x, o);
+  const first = g.op('Gather', [x, g.scalar('int64', 0)], { axis: 1 });
+  g.output('logits', linear(g, weights, first, o.hidden, o.classes, 'classifier'), 'float32', [
+    'batch',
+    o.classes,
+  ]);
   return g.model({ opset: o.opset });
-}
-
-function outputs(g: GraphBuilder, weights: Weights, x: string, o: Required<EncoderOptions>): void {
-  const tokens = ['batch', 'sequence'];
-  if (o.head === 'states') {
-    g.output('last_hidden_state', x, 'float32', [...tokens, o.hidden]);
-  } else if (o.head === 'token') {
-    const logits = linear(g, weights, x, o.hidden, o.classes, 'classifier');
-    g.output('logits', logits, 'float32', [...tokens, o.classes]);
-  } else if (o.head === 'span') {
-    const both = linear(g, weights, x, o.hidden, 2, 'qa_outputs');
-    for (const [at, name] of ['start_logits', 'end_logits'].entries()) {
-      g.output(name, g.op('Gather', [both, g.scalar('int64', at)], { axis: 2 }), 'float32', tokens);
-    }
-  } else {
-    const first = g.op('Gather', [x, g.scalar('int64', 0)], { axis: 1 });
-    const logits = linear(g, weights, first, o.hidden, o.classes, 'classifier');
-    g.output('logits', logits, 'float32', ['batch', o.classes]);
-  }
 }
 
 type Weights = (...shape: number[]) => Tensor<'float32'>;

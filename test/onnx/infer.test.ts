@@ -403,47 +403,6 @@ describe('operators', () => {
     const branches = { then_branch: branch('Neg', {}), else_branch: branch('Concat', { axis: 0 }, x) };
     g.output('y', g.op('If', [flag], branches));
     expect(inferShapes(g.model({ opset: 18 })).get('y')?.shape).toEqual([undefined, 2]);
-    // Where the condition is known, so is the branch.
-    const taken = (condition: number) => {
-      const known = graphBuilder();
-      const x = known.input('x', 'float32', ['b', 2]);
-      const flag = known.constant(tensor('bool', [], Uint8Array.of(condition)));
-      known.output('y', known.op('If', [flag], branches));
-      expect(x).toBe('x');
-      return inferShapes(known.model({ opset: 18 })).get('y')?.shape;
-    };
-    expect([1, 0].map(taken)).toEqual([
-      ['b', 2],
-      ['2*b', 2],
-    ]);
-  });
-
-  test('values of several dimensions are sliced and turned as their tensor is', () => {
-    const g = graphBuilder();
-    const x = g.input('x', 'float32', ['b', 's', 4]);
-    const rows = g.op('Reshape', [
-      g.op('Concat', [g.op('Shape', [x]), g.ints(7, 8, 9)], { axis: 0 }),
-      g.ints(3, 2),
-    ]);
-    const lastFirst = g.op('Slice', [rows, g.ints(-1), g.ints(-(2 ** 31)), g.ints(0), g.ints(-1)]);
-    const turned = g.op('Transpose', [lastFirst], { perm: [1, 0] });
-    const inner = g.op('Slice', [turned, g.ints(1, 0), g.ints(2, 2), g.ints(0, 1)]);
-    g.output('y', turned);
-    g.output('z', inner);
-    const shapes = inferShapes(g.model({ opset: 18 }));
-    expect(shapes.get(rows)?.elements).toEqual(['b', 's', 4, 7, 8, 9]);
-    expect(shapes.get('y')?.elements).toEqual([8, 4, 'b', 9, 7, 's']);
-    expect(shapes.get('z')?.elements).toEqual([9, 7]);
-  });
-
-  test('what follows from nothing has a name of its own where that is asked for', () => {
-    const g = graphBuilder();
-    const x = g.input('x', 'float32', ['b', 4]);
-    const places = g.op('NonZero', [x]);
-    g.output('y', g.op('Concat', [places, places], { axis: 1 }));
-    const model = g.model({ opset: 18 });
-    expect(inferShapes(model).get('y')?.shape).toEqual([2, undefined]);
-    expect(inferShapes(model, { named: true }).get('y')?.shape).toEqual([2, `2*${places}.1`]);
   });
 
   test('a hostile formula is given up, not computed', () => {

@@ -3,11 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '../../src/config.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
 import { silent } from '../../src/progress.ts';
 import { type OpenedModel, openModelFolder } from '../../src/recipe/job.ts';
-import { settled, taskOf } from '../../src/recipe/tasks/registry.ts';
-import type { Dataset, TaskConfig } from '../../src/recipe/tasks/task.ts';
 import { lossesOf, openTrainingData, thinned } from '../../src/recipe/training.ts';
 import { example } from '../small-run.ts';
 
@@ -26,33 +24,31 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const configOf = (flags: Readonly<Record<string, string>> = {}): TaskConfig =>
-  settled(loadConfig(null, { model: example, 'data-calibration': 'train.jsonl', ...flags }, folder), opened);
-
-const lessons = (data: Dataset | undefined) => taskOf(configOf()).training!.lessons(data!).rows;
+const configOf = (flags: Readonly<Record<string, string>> = {}): Config =>
+  loadConfig(null, { model: example, 'data-calibration': 'train.jsonl', ...flags }, folder);
 
 describe('the rows of a training', () => {
   test('are the calibration rows, of which every tenth is set aside', async () => {
     const { training, validation } = await openTrainingData(opened, configOf(), silent);
     const all = await openTrainingData(opened, configOf({ 'data-validation': 'validation.jsonl' }), silent);
-    const rows = lessons(all.training);
+    const rows = all.training.rows;
     expect(rows).toHaveLength(45);
-    expect(lessons(validation)).toEqual([9, 19, 29, 39].map((row) => rows[row]));
-    expect(lessons(training)).toEqual(rows.filter((_, row) => row % 10 !== 9));
+    expect(validation!.rows).toEqual([9, 19, 29, 39].map((row) => rows[row]));
+    expect(training.rows).toEqual(rows.filter((_, row) => row % 10 !== 9));
   });
 
   test('are those of data.training where it names some, all of them with a validation file', async () => {
     const flags = { 'data-calibration': 'none', 'data-training': 'train.jsonl' };
     const config = configOf({ ...flags, 'data-validation': 'validation.jsonl', 'train-sequence': '9' });
     const { training, validation } = await openTrainingData(opened, config, silent);
-    expect([training.count, validation!.count]).toEqual([45, 5]);
-    expect(Math.max(...lessons(training).map(({ ids }) => ids.length))).toBe(9);
+    expect([training.rows.length, validation!.rows.length]).toEqual([45, 5]);
+    expect(Math.max(...training.rows.map(({ ids }) => ids.length))).toBe(9);
   });
 
   test('are not needed by name twice: without any, the message says what to set', async () => {
-    const config = settled(loadConfig(null, { model: example }, folder), opened);
+    const config = loadConfig(null, { model: example }, folder);
     await expect(openTrainingData(opened, config, silent)).rejects.toThrow(
-      'config: data.training names no file, expected rows for text-classification. Set it in ziplm.yml or with --data-training.',
+      'config: data.training names no file, expected labelled rows. Set it in ziplm.yml or with --data-training.',
     );
   });
 });

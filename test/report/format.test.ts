@@ -2,14 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   bytes,
-  change,
-  changeInterval,
   decimal,
   duration,
   interval,
-  metricInterval,
-  metricStyle,
-  metricValue,
   milliseconds,
   quantity,
   relative,
@@ -59,32 +54,6 @@ test('decimals: a true minus, and no minus on nothing', () => {
   expect(decimal(-0.01, 1)).toBe('0.0');
   expect(signed(0.01, 1)).toBe('0.0');
   expect(signed(0.4, 1)).toBe('+0.4');
-});
-
-test('a perplexity is a number that is better lower, in as many digits as are worth reading', () => {
-  const perplexity = (value: number) => ({
-    name: 'perplexity',
-    value,
-    low: value * 0.99,
-    high: value * 1.01,
-    delta: value / 2,
-    deltaLow: value / 3,
-    deltaHigh: value,
-  });
-  const shown = (value: number) => {
-    const metric = perplexity(value);
-    return [metricValue(metric), metricInterval(metric), change(metric), changeInterval(metric)];
-  };
-  expect(shown(24.317)).toEqual(['24.32', '[24.07, 24.57]', '+12.16', '[+8.10, +24.32]']);
-  expect(shown(5.1847e21)).toEqual([
-    '5.18e+21',
-    '[5.13e+21, 5.24e+21]',
-    '+2.59e+21',
-    '[+1.72e+21, +5.19e+21]',
-  ]);
-  expect(metricStyle('perplexity')).toMatchObject({ label: 'perplexity', heading: 'perplexity, less is better' });
-  expect(metricStyle('accuracy').heading).toBe('accuracy');
-  expect(metricStyle('constructor')).toMatchObject({ label: 'constructor', heading: 'constructor' });
 });
 
 test('sizes change unit before they read 1000.0', () => {

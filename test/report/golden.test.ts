@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { RunRecord } from '../../src/record.ts';
 import { renderMarkdown } from '../../src/report/markdown.ts';
 import { renderText } from '../../src/report/text.ts';
-import { decoder, language, sample } from './sample.ts';
+import { sample } from './sample.ts';
 
 const allMet: RunRecord = {
   ...sample,
@@ -29,8 +29,6 @@ const cases: readonly (readonly [string, RunRecord | readonly RunRecord[]])[] = 
   ['none-met', noneMet],
   ['no-targets', { ...sample, targets: [] }],
   ['several', [sample, gpu]],
-  ['decoder', decoder],
-  ['language', language],
 ];
 
 test.each(cases)('%s reads as the golden files have it', async (name, record) => {

@@ -234,69 +234,6 @@ export const sample: RunRecord = {
   warnings: ['2.1 GB of memory were free, less than three times what the run held at its peak.'],
 };
 
-/** The same as if of a decoder: a prompt gains by width, a step by depth, and a request of both in between. */
-export const decoder: RunRecord = {
-  ...sample,
-  name: 'decoder',
-  shape: {
-    prompt: { batch: 1, sequence: 512, weight: 1 },
-    decode: { batch: 1, sequence: 1, past: 512, weight: 200 },
-  },
-  dense: {
-    ...sample.dense,
-    regimes: [
-      { name: 'prompt', latencyMs: { median: 28.5, low: 28.1, high: 29 } },
-      { name: 'decode', latencyMs: { median: 0.4, low: 0.39, high: 0.42 } },
-    ],
-  },
-  targets: sample.targets.map((t) => ({
-    ...t,
-    regimes: [
-      {
-        name: 'prompt',
-        speedup: times(t.speedup, 0.9),
-        predicted: t.predicted * 0.9,
-        latencyMs: t.latencyMs,
-      },
-      { name: 'decode', speedup: times(t.speedup, 1.05), predicted: t.predicted, latencyMs: t.latencyMs },
-    ],
-  })),
-  regimes: (['prompt', 'decode'] as const).map((name) => ({
-    name,
-    latencyTable: sample.latencyTable,
-    fixedMs: 0.1,
-    modelMs: 28.5,
-  })),
-};
-
-/** The same as if of a language model: perplexity is better lower, and has no end. */
-export const language: RunRecord = {
-  ...sample,
-  name: 'language',
-  dense: { ...sample.dense, metric: { name: 'perplexity', value: 24.317, low: 23.9041, high: 24.7512 } },
-  targets: sample.targets.map((t, i) => {
-    const value = 24.317 * 40 ** i;
-    const delta = value - 24.317 + (i === 0 ? 0.512 : 0);
-    return {
-      ...t,
-      metric: {
-        name: 'perplexity',
-        value: 24.317 + delta,
-        low: (24.317 + delta) * 0.98,
-        high: (24.317 + delta) * 1.03,
-        delta,
-        deltaLow: delta * 0.9,
-        deltaHigh: delta * 1.1,
-        pValue: 0.0005,
-      },
-    };
-  }),
-};
-
-function times({ median, low, high }: TargetRecord['speedup'], by: number): TargetRecord['speedup'] {
-  return { median: median * by, low: low * by, high: high * by };
-}
-
 /** A record small enough to render hundreds of times: one target, two blocks, a row each. */
 export const small: RunRecord = {
   ...sample,

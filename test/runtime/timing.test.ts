@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Answer, Job } from '../../src/runtime/child.ts';
 import { availableProviders } from '../../src/runtime/choose.ts';
-import { compareModels, measureRounds, roundsIn, summarise } from '../../src/runtime/compare.ts';
+import { compareModels, measureRounds } from '../../src/runtime/compare.ts';
 import { inTemporaryFolder } from '../../src/runtime/feeds.ts';
 import { timeEach } from '../../src/runtime/profile.ts';
 import { runChild } from '../../src/runtime/spawn.ts';
@@ -139,8 +139,7 @@ function isAlive(pid: number): boolean {
 
 describe('rounds', () => {
   const models = ['dense', 'a', 'b'].map((name) => ({ ...bert, name }));
-  const regime = (name: string, weight = 1) => ({ name, weight, feeds });
-  const once = { provider, regimes: [regime('prompt')], warmup: 1, runs: 1 } as const;
+  const once = { provider, feeds, warmup: 1, runs: 1 } as const;
 
   test('measure every model once, and turn the order around each time', async () => {
     let clock = 1000;
@@ -166,32 +165,8 @@ describe('rounds', () => {
     expect(order).toEqual(['b', 'a', 'dense']);
   });
 
-  test('of several regimes hold the time in each, and their sum by weight, which is what is compared', async () => {
-    const regimes = [regime('prompt', 2), regime('decode', 0.25)];
-    const two = models.slice(0, 2);
-    const [round] = await measureRounds(two, 1, { ...once, regimes });
-    for (const { name } of two) {
-      const [prompt, decode] = ['prompt', 'decode'].map((one) => round.regimes![one][name]);
-      expect(Math.min(prompt, decode)).toBeGreaterThan(0);
-      expect(round.medianMs[name]).toBeCloseTo(2 * prompt + 0.25 * decode, 9);
-    }
-    const comparison = await compareModels([bert.file, bert.file], { ...once, regimes, rounds: 3 });
-    const [dense, other] = comparison.models;
-    expect(dense.regimes?.map(({ name, speedup }) => [name, speedup])).toEqual([
-      ['prompt', undefined],
-      ['decode', undefined],
-    ]);
-    expect(other.regimes?.map(({ speedup }) => speedup?.median)).toEqual(
-      ['prompt', 'decode'].map(
-        (one) => summarise(roundsIn(comparison.rounds, one), dense.name, other.name).median,
-      ),
-    );
-  });
-
-  test('refuse two models or regimes of one name', () => {
-    expect(() => measureRounds([bert, bert], 1, once)).toThrow('two of the models are called the same');
-    const same = { ...once, regimes: [regime('prompt'), regime('prompt')] };
-    expect(() => measureRounds([bert], 1, same)).toThrow('two of the regimes are called the same');
+  test('refuse two models of one name', () => {
+    expect(() => measureRounds([bert, bert], 1, once)).toThrow('called the same');
   });
 
   test('compare files: the first is the measure of the others, a file given twice is measured twice', async () => {

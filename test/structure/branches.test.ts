@@ -4,14 +4,7 @@ import { type GraphBuilder, graphBuilder } from '../../src/onnx/build.ts';
 import { openModel } from '../../src/onnx/load.ts';
 import type { Attribute, Graph, Model } from '../../src/onnx/model.ts';
 import { validateModel } from '../../src/onnx/validate.ts';
-import { indexGraph } from '../../src/onnx/walk.ts';
-import {
-  chosenValue,
-  conditionsOf,
-  executedNodes,
-  flatten,
-  nest,
-} from '../../src/structure/branches.ts';
+import { flatten, nest } from '../../src/structure/branches.ts';
 import { random } from '../../src/tensor/random.ts';
 import { tensor } from '../../src/tensor/tensor.ts';
 import { fixture } from '../onnx/fixtures.ts';
@@ -165,25 +158,4 @@ test('a merged decoder runs as it did', async () => {
   validateModel(nested);
   const [want, got] = [await run(model, given), await run(nested, given)];
   for (const i of range(given.length)) expect(difference(want[i], got[i])).toBe(0);
-});
-
-test.each([true, false])('of a run in which the condition is %s, the other branch is no part', (taken) => {
-  const flat = flatten(
-    either(
-      (g, x) => g.op('Relu', [x]),
-      (g, x) => g.op('Tanh', [g.op('Sigmoid', [x])]),
-    ),
-  );
-  expect(conditionsOf(flat)).toEqual(['condition']);
-  const operators = (conditions: ReadonlyMap<string, boolean>) =>
-    [...executedNodes(flat.graph, conditions)].map(({ opType }) => opType).toSorted();
-  const own = taken ? ['Relu'] : ['Sigmoid', 'Tanh'];
-  expect(operators(new Map([['condition', taken]]))).toEqual(['Add', 'If', ...own].toSorted());
-  expect(operators(new Map())).toEqual(['Add', 'If', 'Relu', 'Sigmoid', 'Tanh']);
-
-  const index = indexGraph(flat.graph);
-  const handedOut = flat.graph.nodes.find(({ opType }) => opType === 'If')!.outputs[0];
-  const source = chosenValue(index, new Map([['condition', taken]]), handedOut);
-  expect(index.producer(source)?.node.opType).toBe(taken ? 'Relu' : 'Tanh');
-  expect(chosenValue(index, new Map(), handedOut)).toBe(handedOut);
 });

@@ -5,14 +5,12 @@
 import { graphAttribute, intAttribute, intsAttribute } from '../walk.ts';
 import { axisIn, given, type Known, merge, type Rule, scalarOf, unknown } from './known.ts';
 
-/** Only one branch runs: the one that the condition names, or what both agree on is known. */
-const ifRule: Rule = (node, [condition], context) => {
+/** Both branches run only one at a time: what they agree on is known. */
+const ifRule: Rule = (node, _inputs, context) => {
   const [yes, no] = ['then_branch', 'else_branch'].map((name) => {
     const graph = graphAttribute(node, name);
     return graph && context.body(graph, []);
   });
-  const taken = scalarOf(condition);
-  if (typeof taken === 'number') return (taken === 0 ? no : yes) ?? [];
   return node.outputs.map((_, i) => merge(yes?.[i] ?? unknown, no?.[i] ?? unknown));
 };
 

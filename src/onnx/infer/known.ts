@@ -109,20 +109,6 @@ export function mapValues(
   return { shape, items };
 }
 
-/** A value of other shape, each element of which is taken from a place of this one; no place makes it unknown. */
-export function arranged(
-  value: Value,
-  shape: readonly number[],
-  from: (place: readonly number[]) => readonly number[],
-): Value | undefined {
-  if (sizeOf(shape) > largestValue) return undefined;
-  const items = Array.from({ length: sizeOf(shape) }, (_, flat) => {
-    const place = shape.map((dim, axis) => Math.floor(flat / sizeOf(shape.slice(axis + 1))) % dim);
-    return value.items[from(place).reduce((index, at, axis) => index * value.shape[axis] + at, 0)];
-  });
-  return { shape, items };
-}
-
 /** Where element `flat` of the broadcast shape stands in a tensor that was broadcast to it. */
 function broadcastIndex(flat: number, shape: readonly number[], own: readonly number[]): number {
   let index = 0;

@@ -16,7 +16,6 @@ import {
   subtract,
 } from './expression.ts';
 import {
-  arranged,
   axesOf,
   axisAttribute,
   axisIn,
@@ -92,19 +91,11 @@ const transpose: Rule = (node, [data]) => {
   const { shape } = data;
   if (!shape) return [{ type: data.type }];
   const order = intsAttribute(node, 'perm', [...shape.keys()].reverse());
-  const { value } = data;
-  const turned = (place: readonly number[]) => shape.map((_, axis) => place[order.indexOf(axis)]);
   return [
     {
       type: data.type,
       shape: order.map((axis) => shape[axis]),
-      value:
-        value &&
-        arranged(
-          value,
-          order.map((axis) => value.shape[axis]),
-          turned,
-        ),
+      value: shape.length < 2 ? data.value : undefined,
     },
   ];
 };
@@ -217,17 +208,20 @@ const slice: Rule = (node, inputs) => {
   const steps = node.inputs[4] ? numbersOf(inputs[4]) : starts?.map(() => 1);
   if (!starts || !ends || !axes || axes === 'unknown') return [{ type, shape: shape.map(() => undefined) }];
   const result = [...shape];
-  let { value } = data;
+  let value: Value | undefined;
   axes.forEach((axis, i) => {
     const at = axisIn(shape.length, axis);
     const found = steps && sliced(shape[at], starts[i], ends[i], steps[i]);
     result[at] = found?.length;
-    const { start, length } = found ?? {};
-    const step = steps?.[i] ?? 1;
-    value =
-      value && typeof start === 'number' && typeof length === 'number'
-        ? arranged(value, value.shape.with(at, length), (place) => place.with(at, start + place[at] * step))
-        : undefined;
+    if (
+      shape.length === 1 &&
+      data.value &&
+      typeof found?.start === 'number' &&
+      typeof found.length === 'number'
+    ) {
+      const { start, length } = found;
+      value = vector(Array.from({ length }, (_, k) => data.value?.items[start + k * (steps?.[i] ?? 1)]));
+    }
   });
   return [{ type, shape: result, value }];
 };

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Axes, type Axis, axis, sizeOfAxis } from '../axes.ts';
-import { numbersOf } from '../dimensions.ts';
+import { numbersOf } from '../shape-values.ts';
 import {
   alike,
   along,

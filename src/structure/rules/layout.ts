@@ -14,7 +14,7 @@ import {
   sameAxis,
   sizeOfAxis,
 } from '../axes.ts';
-import { type Item, numberOf, sizedBy } from '../dimensions.ts';
+import { type Item, numberOf } from '../shape-values.ts';
 import {
   along,
   any,
@@ -29,6 +29,7 @@ import {
   place,
   type Rule,
   refused,
+  sizedBy,
 } from './operation.ts';
 
 export const transpose = known([any], (op, x) => {
@@ -54,7 +55,7 @@ export const reshape = known([any], (op, x) => {
   const target = op.value(1);
   if (!target) return computed;
   const copies = op.int('allowzero', 0) === 0;
-  const dims = target.map((item, i): Extent | undefined => {
+  const dims = target.items.map((item, i): Extent | undefined => {
     const size = numberOf(item);
     if (size === 0 && copies) return extentOf(x[i] ?? []);
     return size !== undefined && !(size > 0) ? undefined : item;
@@ -66,7 +67,7 @@ export const reshape = known([any], (op, x) => {
   if (!isProven)
     for (const one of open === 0 ? [rest, ...out] : [rest, ...out.filter((_, i) => !matched[i])])
       op.freeze(one, 'regroups it in a way that is not proven');
-  aim(op, 1, out, target);
+  aim(op, 1, out, target.items);
   return [out];
 });
 
@@ -84,7 +85,7 @@ export const squeeze = known([any], (op, x) => {
 });
 
 export const unsqueeze = known([any], (op, x) => {
-  const count = op.ints('axes')?.length ?? op.value(1)?.length ?? 0;
+  const count = op.ints('axes')?.length ?? op.value(1)?.items.length ?? 0;
   const listed = listedAxes(op, 1, x.length + count);
   if (isRefused(listed)) return listed;
   const rest = x[Symbol.iterator]();
@@ -94,9 +95,9 @@ export const unsqueeze = known([any], (op, x) => {
 });
 
 export const expand = known([any], (op, x) => {
-  const length = op.value(1)?.length ?? sizeOfAxis(op.axes(1)?.[0] ?? axis(undefined));
+  const length = op.value(1)?.items.length ?? sizeOfAxis(op.axes(1)?.[0] ?? axis(undefined));
   if (length === undefined) return computed;
-  const items: readonly Item[] = op.value(1) ?? Array.from({ length }, () => undefined);
+  const items: readonly Item[] = op.value(1)?.items ?? Array.from({ length }, () => undefined);
   const rank = Math.max(x.length, length);
   const out = Array.from({ length: rank }, (_, i): Axis => {
     const own = x[i - rank + x.length] ?? [];
@@ -111,7 +112,7 @@ export const expand = known([any], (op, x) => {
 });
 
 export const tile = known([any], (op, x) => {
-  const repeats = op.value(1);
+  const repeats = op.value(1)?.items;
   if (repeats?.length !== x.length) return computed;
   const copies = repeats.map(sizedBy);
   x.forEach((one, i) => {
@@ -142,7 +143,7 @@ export const concat = along(0, (op, first, at) => {
 export const constantOfShape: Rule = (op) => {
   const target = op.value(0);
   if (!target) return [op.declared(0)];
-  const out = target.map(sizedBy);
+  const out = target.items.map(sizedBy);
   op.target(
     0,
     out.map((one) => [one]),
@@ -154,7 +155,7 @@ export const constantOfShape: Rule = (op) => {
 export const choice: Rule = (op) => {
   const count = op.node.outputs.length;
   if (op.node.inputs.length !== 1 + 2 * count) return refused('has bodies that are not followed');
-  const taken = numberOf(op.value(0)?.[0]);
+  const taken = numberOf(op.value(0)?.items[0]);
   return op.node.outputs.map((_, i) => {
     const [one, other] = [op.axes(1 + i), op.axes(1 + i + count)];
     if (taken !== undefined) return taken !== 0 ? one : other;

@@ -3,18 +3,17 @@
  * @module
  */
 import type { Node } from '../../onnx/model.ts';
-import { type Axes, type Axis, factors, isUnit, sameAxis } from '../axes.ts';
-import { type Item, numbersOf } from '../dimensions.ts';
+import { type Axes, type Axis, axis, factors, isUnit, sameAxis } from '../axes.ts';
+import { type Item, numbersOf, type ShapeInputs, type ShapeValue } from '../shape-values.ts';
 
 /** One node at work, as a rule sees it. */
-export interface Operation {
+export interface Operation extends ShapeInputs {
   readonly node: Node;
   readonly opset: number;
   /** The axes of an input; undefined when it is absent or nothing is known about it. */
   axes(input: number): Axes | undefined;
   isConstant(input: number): boolean;
-  /** What an input of integers holds, as far as it is known before running. */
-  value(input: number): readonly Item[] | undefined;
+  value(input: number): ShapeValue | undefined;
   int(name: string, otherwise: number): number;
   ints(name: string): readonly number[] | undefined;
   text(name: string): string | undefined;
@@ -24,8 +23,6 @@ export interface Operation {
   unify(a: Axis, b: Axis): void;
   /** Sums over axis `at` of one input against an axis of the other. A constant matrix makes it a consumer. */
   contract(one: Contracted, other: Contracted): void;
-  /** Takes slices of an axis by constant indices, one for each slice of `by`. Those that none names may go, no others. */
-  pick(of: Axis, by: Axis): void;
   /** Slices that meet only their own kind while two activations are multiplied: heads. */
   batch(of: Axis): void;
   /** The inside of a head: what such a product keeps beside its batch. */
@@ -57,7 +54,6 @@ export const refused = (why?: string): Refused => ({ why });
 export const isRefused = (answer: unknown): answer is Refused =>
   typeof answer === 'object' && answer !== null && 'why' in answer;
 
-export const picking = 'picks slices of it by index';
 export const computed = refused('takes its sizes from what only a run can tell');
 export const outside = refused('names an axis that its operand does not have');
 const lacking = refused('lacks an operand');
@@ -118,6 +114,12 @@ export function listedAxes(
   const all = places.every((at) => at !== undefined) && new Set(places).size === places.length;
   return all ? (places as number[]) : outside;
 }
+
+/** The axis of a computed size: of its factors, the batch before the heads, or an unknown one. */
+export const sizedBy = (item: Item): Axis =>
+  item && Number.isSafeInteger(item.times) && item.times >= 0
+    ? [...item.symbols, ...axis(item.times)]
+    : axis(undefined);
 
 /** Freezes all that a node reads, or all but some of its inputs. */
 export function freezeInputs(op: Operation, what: string, except: readonly number[] = []): void {

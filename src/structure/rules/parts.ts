@@ -3,7 +3,7 @@
  * @module
  */
 import { type Axes, type Axis, axis, partition, sizeOfAxis } from '../axes.ts';
-import { type Item, numberOf, numbersOf } from '../dimensions.ts';
+import { type Item, numberOf, numbersOf } from '../shape-values.ts';
 import {
   along,
   any,
@@ -14,7 +14,6 @@ import {
   listedAxes,
   type Operation,
   outside,
-  picking,
   place,
   type Rule,
   refused,
@@ -54,8 +53,8 @@ export const split = along(0, (op, x, at) => {
 export const slice = known([any], (op, x) => {
   // Before opset 10 the bounds were attributes; such a slice is followed where it leaves nothing out.
   const attribute = (name: string) => op.ints(name)?.map((value): Item => ({ times: value, symbols: [] }));
-  const starts = attribute('starts') ?? op.value(1);
-  const ends = attribute('ends') ?? op.value(2);
+  const starts = attribute('starts') ?? op.value(1)?.items;
+  const ends = attribute('ends') ?? op.value(2)?.items;
   const listed = op.ints('axes') ?? (op.node.inputs[3] ? numbersOf(op.value(3)) : starts?.map((_, i) => i));
   const steps = op.node.inputs[4] ? numbersOf(op.value(4)) : listed?.map(() => 1);
   const places = listed?.map((index) => place(index, x.length));
@@ -102,8 +101,7 @@ export const gather: Rule = known([any, any], (op, data, indices) => {
   if (at === undefined) return outside;
   const run = consecutive(op, data[at]);
   if (!run) {
-    if (op.isConstant(1) && indices.length === 1) op.pick(data[at], indices[0]);
-    else op.freeze(data[at], picking);
+    op.freeze(data[at], 'picks slices of it by index');
     return [data.toSpliced(at, 1, ...indices)];
   }
   // What lies before a number that can be written anew may be cut, and what lies behind one that counts from the front.
@@ -123,7 +121,7 @@ export const gather: Rule = known([any, any], (op, data, indices) => {
 /** The part of an axis that a Gather with known indices takes, where they follow one another. */
 function consecutive(op: Operation, of: Axis) {
   const size = sizeOfAxis(of);
-  const items = op.value(1)?.map(numberOf);
+  const items = op.value(1)?.items.map(numberOf);
   if (size === undefined || !items || items.length === 0 || size < 2) return undefined;
   const places = items.map((item) => place(item ?? Number.NaN, size));
   const [from] = places;
@@ -197,7 +195,7 @@ export const gatherElements = known([any, any], (op, data, indices) => {
 export const pad = known([any], (op, x) => {
   const listed = op.node.inputs[3] ? listedAxes(op, 3, x.length) : [...x.keys()];
   if (isRefused(listed) || !listed) return outside;
-  const pads = op.ints('pads') ?? op.value(1)?.map(numberOf);
+  const pads = op.ints('pads') ?? op.value(1)?.items.map(numberOf);
   return [
     x.map((one, at) => {
       const i = listed.indexOf(at);
@@ -210,7 +208,7 @@ export const pad = known([any], (op, x) => {
 
 /** Axes that keep their size pass; a size that only a run can tell may be another. */
 export const resize = known([any], (op, x) => {
-  const sizes = op.value(3)?.map(numberOf);
+  const sizes = op.value(3)?.items.map(numberOf);
   if (sizes?.length !== x.length || op.ints('axes')) return computed;
   const keeps = (one: Axis, i: number) => sizes[i] !== undefined && sizes[i] === sizeOfAxis(one);
   op.target(
